@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /sys/kernel/debug/p2m:
+ *	totals	what all guests together have: all 0 when there are none
+ *	guests	a line for each guest: its counters
+ */
+
+#include <linux/debugfs.h>
+#include <linux/seq_file.h>
+
+#include "guest.h"
+
+static struct dentry *p2m_debugfs;
+
+static int totals_show(struct seq_file *m, void *unused)
+{
+	struct p2m_totals totals;
+
+	p2m_guests_totals(&totals);
+	seq_printf(m, "guests %llu\npages %llu\nstore %llu\n", totals.guests,
+		   totals.pages, totals.store);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(totals);
+
+static void p2m_show_guest(struct p2m_guest *guest, void *arg)
+{
+	struct p2m_stats stats = {};
+	struct seq_file *m = arg;
+
+	p2m_guest_stats(guest, &stats);
+	seq_printf(m, "guest=%llu gfns=%lu resident=%llu paged=%llu", guest->id,
+		   atomic_long_read(&guest->gfns), stats.resident, stats.paged);
+#define P2M_COUNTER(name) seq_printf(m, " " #name "=%llu", stats.name);
+	P2M_COUNTERS(P2M_COUNTER)
+#undef P2M_COUNTER
+#define P2M_STAT(name)							\
+	seq_printf(m, " lock_" #name "=%lu",				\
+		   p2m_rangelock_stat(&guest->lock, P2M_STAT_##name));
+	P2M_RANGELOCK_STATS(P2M_STAT)
+#undef P2M_STAT
+	seq_putc(m, '\n');
+}
+
+static int guests_show(struct seq_file *m, void *unused)
+{
+	p2m_guests_for_each(p2m_show_guest, m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(guests);
+
+/**
+ * p2m_debugfs_init() - make the files; without debugfs, do nothing
+ *
+ * Context: module init.
+ */
+void p2m_debugfs_init(void)
+{
+	p2m_debugfs = debugfs_create_dir("p2m", NULL);
+	debugfs_create_file("totals", 0444, p2m_debugfs, NULL, &totals_fops);
+	debugfs_create_file("guests", 0444, p2m_debugfs, NULL, &guests_fops);
+}
+
+/**
+ * p2m_debugfs_exit() - remove the files
+ *
+ * Context: module exit.
+ */
+void p2m_debugfs_exit(void)
+{
+	debugfs_remove_recursive(p2m_debugfs);
+}

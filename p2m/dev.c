@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * /dev/p2m: open, mmap, ioctl.  uapi/p2m.h is the manual.
+ */
+
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/module.h>
+#include <linux/uaccess.h>
+
+#include "compat.h"
+#include "guest.h"
+
+static int p2m_open(struct inode *inode, struct file *file)
+{
+	struct p2m_guest *guest = p2m_guest_create();
+
+	if (IS_ERR(guest))
+		return PTR_ERR(guest);
+	file->private_data = guest;
+	/* Mappings of this file, and of no other, are the guest's. */
+	file->f_mapping = guest->inode->i_mapping;
+	return 0;
+}
+
+static int p2m_release(struct inode *inode, struct file *file)
+{
+	p2m_guest_destroy(file->private_data);
+	return 0;
+}
+
+static int p2m_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct p2m_guest *guest = file->private_data;
+	unsigned long end;
+
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (check_add_overflow(vma->vm_pgoff, vma_pages(vma), &end) ||
+	    end > P2M_MAX_GFNS)
+		return -EOVERFLOW;
+
+	/* Frames past the end do not exist, so mremap() may not reach them. */
+	vm_flags_set(vma, VM_DONTEXPAND);
+	vma->vm_private_data = guest;
+	vma->vm_ops = &p2m_vm_ops;
+	p2m_guest_grow(guest, end);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* The calls                                                           */
+/* ------------------------------------------------------------------ */
+
+/* Every argument begins with these two. */
+struct p2m_arg {
+	__u32 size;
+	__u32 flags;
+};
+
+static int p2m_get_info(struct p2m_guest *guest, void *arg)
+{
+	struct p2m_info *info = arg;
+
+	info->features = P2M_FEATURE_PAGING;
+	info->guest = guest->id;
+	info->gfns = atomic_long_read(&guest->gfns);
+	return 0;
+}
+
+static int p2m_get_stats(struct p2m_guest *guest, void *arg)
+{
+	p2m_guest_stats(guest, arg);
+	return 0;
+}
+
+static int p2m_ioctl_page_out(struct p2m_guest *guest, void *arg)
+{
+	return p2m_page_out(guest, arg);
+}
+
+static int p2m_ioctl_page_in(struct p2m_guest *guest, void *arg)
+{
+	return p2m_page_in(guest, arg);
+}
+
+/*
+ * The calls: what each takes, how much of that the first published version had,
+ * and what does it.
+ */
+static const struct p2m_call {
+	unsigned int	cmd;
+	unsigned int	size;
+	unsigned int	first_size;
+	int		(*fn)(struct p2m_guest *guest, void *arg);
+} p2m_calls[] = {
+	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, p2m_get_info },
+	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, p2m_get_stats },
+	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
+	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
+};
+
+union p2m_any_arg {
+	struct p2m_arg arg;
+	struct p2m_info info;
+	struct p2m_stats stats;
+	struct p2m_range range;
+};
+
+static const struct p2m_call *p2m_find_call(unsigned int cmd)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p2m_calls); i++)
+		if (p2m_calls[i].cmd == cmd)
+			return &p2m_calls[i];
+	return NULL;
+}
+
+/*
+ * Copy in an argument of @usize bytes and check what all have in common.  It is
+ * copied out once before anything is done, so that a call that cannot return
+ * its results does nothing.
+ */
+static int p2m_copy_arg(const struct p2m_call *call, union p2m_any_arg *arg,
+			void __user *uarg, u32 usize)
+{
+	int err;
+
+	if (usize < call->first_size || usize > PAGE_SIZE)
+		return -EINVAL;
+	err = copy_struct_from_user(arg, call->size, uarg, usize);
+	if (err)
+		return err;
+	if (arg->arg.flags)
+		return -EINVAL;
+	if (copy_to_user(uarg, arg, min(usize, call->size)))
+		return -EFAULT;
+	return 0;
+}
+
+static long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
+{
+	const struct p2m_call *call = p2m_find_call(cmd);
+	void __user *uarg = (void __user *)argp;
+	union p2m_any_arg arg = {};
+	u32 usize;
+	int err;
+
+	if (!call)
+		return -ENOTTY;
+	if (get_user(usize, (u32 __user *)uarg))
+		return -EFAULT;
+	err = p2m_copy_arg(call, &arg, uarg, usize);
+	if (err)
+		return err;
+	arg.arg.size = usize;
+	err = call->fn(file->private_data, &arg);
+	if (err)
+		return err;
+	if (copy_to_user(uarg, &arg, min(usize, call->size)))
+		return -EFAULT;
+	return 0;
+}
+
+static const struct file_operations p2m_fops = {
+	.owner = THIS_MODULE,
+	.open = p2m_open,
+	.release = p2m_release,
+	.mmap = p2m_mmap,
+	.unlocked_ioctl = p2m_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
+	.llseek = noop_llseek,
+};
+
+static struct miscdevice p2m_misc = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = "p2m",
+	.fops = &p2m_fops,
+	.mode = 0660,
+};
+
+static int __init p2m_init(void)
+{
+	int err;
+
+	err = p2m_guests_init();
+	if (err)
+		return err;
+	p2m_debugfs_init();
+	err = misc_register(&p2m_misc);
+	if (err)
+		goto out_guests;
+	return 0;
+
+out_guests:
+	p2m_debugfs_exit();
+	p2m_guests_exit();
+	return err;
+}
+module_init(p2m_init);
+
+static void __exit p2m_exit(void)
+{
+	misc_deregister(&p2m_misc);
+	p2m_debugfs_exit();
+	p2m_guests_exit();
+}
+module_exit(p2m_exit);
+
+MODULE_AUTHOR("The p2m_rangelock developers");
+MODULE_DESCRIPTION("Guest memory with a gfn->pfn map that can be worked on");
+MODULE_LICENSE("GPL");

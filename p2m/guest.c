@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0
+/* One guest: its making, its pages, its end; and the list of all of them. */
+
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/percpu_counter.h>
+#include <linux/pseudo_fs.h>
+#include <linux/sched/mm.h>
+#include <linux/shmem_fs.h>
+#include <linux/slab.h>
+
+#include "guest.h"
+
+#define P2M_FS_MAGIC	0x70326d21	/* "p2m!" */
+
+static DEFINE_MUTEX(p2m_guests_lock);
+static LIST_HEAD(p2m_guests);
+static u64 p2m_last_id;
+
+/* Kept apart from the guests' own counters, so as to find what they lose. */
+static struct percpu_counter p2m_total_pages;
+static struct percpu_counter p2m_total_store;
+
+/*
+ * Every guest needs an address space of its own, to be zapped without the
+ * others.  That takes an inode, and an inode a file system.
+ */
+static struct vfsmount *p2m_mnt;
+static int p2m_mnt_count;
+
+static int p2m_fs_init_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, P2M_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type p2m_fs_type = {
+	.name = "p2m",
+	.owner = THIS_MODULE,
+	.init_fs_context = p2m_fs_init_context,
+	.kill_sb = kill_anon_super,
+};
+
+/**
+ * p2m_guests_init() - what guests need before there is one
+ *
+ * Context: module init.
+ * Return: 0 or -errno.
+ */
+int p2m_guests_init(void)
+{
+	int err;
+
+	err = percpu_counter_init(&p2m_total_pages, 0, GFP_KERNEL);
+	if (err)
+		return err;
+	err = percpu_counter_init(&p2m_total_store, 0, GFP_KERNEL);
+	if (err)
+		goto out_pages;
+	err = simple_pin_fs(&p2m_fs_type, &p2m_mnt, &p2m_mnt_count);
+	if (err)
+		goto out_store;
+	return 0;
+
+out_store:
+	percpu_counter_destroy(&p2m_total_store);
+out_pages:
+	percpu_counter_destroy(&p2m_total_pages);
+	return err;
+}
+
+/**
+ * p2m_guests_exit() - undo p2m_guests_init()
+ *
+ * Context: module exit; there is no guest.
+ */
+void p2m_guests_exit(void)
+{
+	simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+	WARN_ON(percpu_counter_sum(&p2m_total_store));
+	percpu_counter_destroy(&p2m_total_store);
+	WARN_ON(percpu_counter_sum(&p2m_total_pages));
+	percpu_counter_destroy(&p2m_total_pages);
+}
+
+/**
+ * p2m_guest_create() - make an empty guest
+ *
+ * The calling process's memory cgroup will be charged for it.
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, or ERR_PTR(-ENOMEM) or what shmem_file_setup() gives.
+ */
+struct p2m_guest *p2m_guest_create(void)
+{
+	struct p2m_guest *guest;
+	int err = -ENOMEM;
+
+	guest = kzalloc(sizeof(*guest), GFP_KERNEL_ACCOUNT);
+	if (!guest)
+		return ERR_PTR(-ENOMEM);
+
+	p2m_rangelock_init(&guest->lock, "p2m");
+	guest->counters = alloc_percpu_gfp(struct p2m_counters,
+					   GFP_KERNEL_ACCOUNT);
+	if (!guest->counters)
+		goto out_guest;
+	if (p2m_map_init(&guest->map, &guest->lock))
+		goto out_counters;
+	guest->inode = alloc_anon_inode(p2m_mnt->mnt_sb);
+	if (IS_ERR(guest->inode)) {
+		err = PTR_ERR(guest->inode);
+		goto out_map;
+	}
+	guest->store = shmem_file_setup("p2m-store", P2M_MAX_GFNS << PAGE_SHIFT,
+					VM_NORESERVE);
+	if (IS_ERR(guest->store)) {
+		err = PTR_ERR(guest->store);
+		goto out_inode;
+	}
+	guest->memcg = get_mem_cgroup_from_mm(current->mm);
+
+	mutex_lock(&p2m_guests_lock);
+	guest->id = ++p2m_last_id;
+	list_add_tail(&guest->link, &p2m_guests);
+	mutex_unlock(&p2m_guests_lock);
+	return guest;
+
+out_inode:
+	iput(guest->inode);
+out_map:
+	p2m_map_destroy(&guest->map, NULL, NULL);
+out_counters:
+	free_percpu(guest->counters);
+out_guest:
+	p2m_rangelock_destroy(&guest->lock);
+	kfree(guest);
+	return ERR_PTR(err);
+}
+
+static void p2m_drop_entry(struct p2m_entry entry, void *arg)
+{
+	struct page *page = p2m_entry_page(entry);
+
+	if (page)
+		p2m_page_free(page);
+	else if (p2m_entry_type(entry) == p2m_paged)
+		p2m_store_account(-1);	/* the store goes as a whole */
+}
+
+/**
+ * p2m_guest_destroy() - free a guest and all that it has
+ * @guest: the guest; no file and no mapping refers to it any more
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_guest_destroy(struct p2m_guest *guest)
+{
+	mutex_lock(&p2m_guests_lock);
+	list_del(&guest->link);
+	mutex_unlock(&p2m_guests_lock);
+
+	mem_cgroup_put(guest->memcg);
+	fput(guest->store);
+	iput(guest->inode);
+	p2m_map_destroy(&guest->map, p2m_drop_entry, NULL);
+	free_percpu(guest->counters);
+	p2m_rangelock_destroy(&guest->lock);
+	kfree(guest);
+}
+
+/**
+ * p2m_guest_grow() - frames below @gfns exist from now on
+ * @guest: the guest
+ * @gfns: its size, unless it is larger already
+ *
+ * Context: any.
+ */
+void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns)
+{
+	long old = atomic_long_read(&guest->gfns);
+
+	while (old < (long)gfns &&
+	       !atomic_long_try_cmpxchg(&guest->gfns, &old, gfns))
+		;
+}
+
+/**
+ * p2m_guest_stats() - add up a guest's counters
+ * @guest: the guest
+ * @stats: where to; @size and @flags are left alone
+ *
+ * Context: any.
+ */
+void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
+{
+	struct p2m_counters sum = {};
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct p2m_counters *c = per_cpu_ptr(guest->counters, cpu);
+
+#define P2M_COUNTER(name) sum.name += READ_ONCE(c->name);
+		P2M_COUNTERS(P2M_COUNTER)
+#undef P2M_COUNTER
+	}
+#define P2M_COUNTER(name) stats->name = sum.name;
+	P2M_COUNTERS(P2M_COUNTER)
+#undef P2M_COUNTER
+
+	/* Read while the guest runs, the sums can be off by what is under way. */
+	stats->paged = max_t(s64, sum.paged_out - sum.paged_in, 0);
+	stats->resident = max_t(s64, sum.zeroed + sum.paged_in - sum.paged_out, 0);
+	stats->lock_waits = p2m_rangelock_stat(&guest->lock, P2M_STAT_waits);
+	stats->lock_deadlocks = p2m_rangelock_stat(&guest->lock,
+						   P2M_STAT_deadlocks);
+}
+
+/**
+ * p2m_guests_totals() - what all guests together have
+ * @totals: where to
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_guests_totals(struct p2m_totals *totals)
+{
+	struct p2m_guest *guest;
+
+	totals->guests = 0;
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link)
+		totals->guests++;
+	mutex_unlock(&p2m_guests_lock);
+	totals->pages = percpu_counter_sum(&p2m_total_pages);
+	totals->store = percpu_counter_sum(&p2m_total_store);
+}
+
+/**
+ * p2m_guests_for_each() - call @fn for each guest, which stays meanwhile
+ * @fn: the function
+ * @arg: passed to @fn
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
+			 void *arg)
+{
+	struct p2m_guest *guest;
+
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link)
+		fn(guest, arg);
+	mutex_unlock(&p2m_guests_lock);
+}
+
+/**
+ * p2m_page_alloc() - a page for the map
+ * @guest: whose
+ * @gfp: GFP_HIGHUSER, and __GFP_ZERO if it is not going to be filled
+ *
+ * Context: process context; may sleep.
+ * Return: the page, or NULL.
+ */
+struct page *p2m_page_alloc(struct p2m_guest *guest, gfp_t gfp)
+{
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	struct page *page = alloc_page(gfp | __GFP_ACCOUNT);
+
+	set_active_memcg(old);
+	if (page)
+		percpu_counter_inc(&p2m_total_pages);
+	return page;
+}
+
+/**
+ * p2m_page_free() - drop the map's reference to a page
+ * @page: the page
+ *
+ * Context: any.
+ */
+void p2m_page_free(struct page *page)
+{
+	percpu_counter_dec(&p2m_total_pages);
+	put_page(page);
+}
+
+/**
+ * p2m_store_account() - frames went into a store, or (negative) left it
+ * @frames: how many
+ *
+ * Context: any.
+ */
+void p2m_store_account(long frames)
+{
+	percpu_counter_add(&p2m_total_store, frames);
+}
+
+/**
+ * p2m_zap() - unmap frames from every VMM, and through the notifiers from KVM
+ * @guest: the guest
+ * @gfn: first frame
+ * @nr: how many
+ *
+ * A touch from now on is a fault.  Costs KVM its mmu_lock, so do many at once.
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+{
+	unmap_mapping_range(guest->inode->i_mapping,
+			    (loff_t)gfn << PAGE_SHIFT,
+			    (loff_t)nr << PAGE_SHIFT, 1);
+}

@@ -1,0 +1,358 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Paging: frames go to a store and come back when touched.
+ *
+ *	           nominate                evict
+ *	 ram_rw --------------> paging_out -------> paged
+ *	   ^  ^                     |                 |
+ *	   |  '---------------------'                 |
+ *	   |   somebody else holds the page,          |
+ *	   |   or the store is full                   |
+ *	   '------------------------------------------'
+ *	                    populate
+ *
+ * The states and the words are Xen's.  The store is a shmem file, which the
+ * host may swap; so nothing is needed but this module.  All of nominate and
+ * evict is under one hold, a batch of frames at a time: what the guest touches
+ * of them meanwhile waits until the batch is done, and then comes back.
+ */
+
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+
+#include "guest.h"
+#include "trace.h"
+
+/* Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait. */
+#define P2M_BATCH	64
+
+/* ------------------------------------------------------------------ */
+/* The store                                                           */
+/* ------------------------------------------------------------------ */
+
+static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	struct page *page;
+
+	page = shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
+					   GFP_HIGHUSER | __GFP_NOWARN);
+	set_active_memcg(old);
+	return page;
+}
+
+static int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
+			   struct page *page)
+{
+	struct page *to = p2m_store_page(guest, gfn);
+
+	if (IS_ERR(to))
+		return PTR_ERR(to);
+	copy_highpage(to, page);
+	set_page_dirty(to);
+	put_page(to);
+	p2m_store_account(1);
+	return 0;
+}
+
+static int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
+			  struct page *page)
+{
+	struct page *from = p2m_store_page(guest, gfn);
+
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	copy_highpage(page, from);
+	put_page(from);
+	return 0;
+}
+
+static void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
+{
+	loff_t start = (loff_t)gfn << PAGE_SHIFT;
+
+	shmem_truncate_range(file_inode(guest->store), start,
+			     start + PAGE_SIZE - 1);
+	p2m_store_account(-1);
+}
+
+/* ------------------------------------------------------------------ */
+/* In                                                                  */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_paging_populate() - bring a frame back from the store
+ * @guest: the guest
+ * @gfn: the frame, of type paged
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0, and @gfn is ram_rw; -ENOMEM if there is no page to be had; -EIO if
+ * the store could not be read.  After an error @gfn is paged as before.
+ */
+int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct page *page;
+	int err;
+
+	lockdep_assert_p2m_held(&guest->lock, gfn, 0);
+	page = p2m_page_alloc(guest, GFP_HIGHUSER);
+	if (!page) {
+		err = -ENOMEM;
+		goto out;
+	}
+	err = p2m_store_read(guest, gfn, page);
+	if (err) {
+		p2m_page_free(page);
+		if (err != -ENOMEM)
+			err = -EIO;
+		goto out;
+	}
+	__SetPageUptodate(page);
+	/* It has an entry, so this cannot fail. */
+	p2m_set_entry(&guest->map, gfn, p2m_make_entry(p2m_ram_rw, page));
+	p2m_store_free(guest, gfn);
+	p2m_count_event(guest, paged_in);
+out:
+	trace_p2m_populate(guest->id, gfn, err);
+	return err;
+}
+
+/* Bring back what is paged of a batch, which is held. */
+static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned long nr, struct p2m_range *range)
+{
+	unsigned long end = gfn + nr;
+	int err;
+
+	for (; gfn < end; gfn++) {
+		if (range->max && range->done == range->max)
+			break;
+		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) == p2m_paged) {
+			err = p2m_paging_populate(guest, gfn);
+			if (err) {
+				range->next = gfn;
+				return err;
+			}
+			range->done++;
+		}
+	}
+	range->next = gfn;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Out                                                                 */
+/* ------------------------------------------------------------------ */
+
+static void p2m_set_type(struct p2m_guest *guest, unsigned long gfn,
+			 enum p2m_type type, struct page *page)
+{
+	/* It has an entry, so this cannot fail. */
+	p2m_set_entry(&guest->map, gfn, p2m_make_entry(type, page));
+}
+
+static struct page *p2m_gfn_page(struct p2m_guest *guest, unsigned long gfn)
+{
+	return p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+}
+
+/* Give back what was nominated, unless it was evicted, in [gfn, end). */
+static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
+			   unsigned long end)
+{
+	struct p2m_entry entry;
+
+	for (; gfn < end; gfn++) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) == p2m_paging_out)
+			p2m_set_type(guest, gfn, p2m_ram_rw, p2m_entry_page(entry));
+	}
+}
+
+/*
+ * Nominate what there is in [gfn, end): only pages that nobody references but
+ * the map, and the page tables that are going to be zapped.  Returns the end of
+ * what was looked at.
+ */
+static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
+				  unsigned long end, struct p2m_range *range,
+				  unsigned long *nominated)
+{
+	struct p2m_entry entry;
+	struct page *page;
+
+	for (*nominated = 0; gfn < end; gfn++) {
+		if (range->max && range->done + *nominated == range->max)
+			break;
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) != p2m_ram_rw)
+			continue;
+		page = p2m_entry_page(entry);
+		if (page_count(page) > 1 + page_mapcount(page)) {
+			range->busy++;
+			p2m_count_event(guest, busy);
+			continue;
+		}
+		p2m_set_type(guest, gfn, p2m_paging_out, page);
+		++*nominated;
+	}
+	return gfn;
+}
+
+/* Nobody maps what was nominated in [gfn, end), and nobody is about to. */
+static void p2m_unmap_nominated(struct p2m_guest *guest, unsigned long gfn,
+				unsigned long end)
+{
+	struct p2m_entry entry;
+	unsigned long i;
+
+	/*
+	 * A fault that found the page before it was nominated has it locked
+	 * until it has mapped it.
+	 */
+	for (i = gfn; i < end; i++) {
+		entry = p2m_get_entry(&guest->map, i);
+		if (p2m_entry_type(entry) == p2m_paging_out)
+			wait_on_page_locked(p2m_entry_page(entry));
+	}
+	p2m_zap(guest, gfn, end - gfn);
+}
+
+/*
+ * Move one nominated, unmapped frame to the store.  Returns -EBUSY, and the
+ * frame is ram_rw again, if somebody got hold of the page before it was
+ * unmapped, and -ENOMEM if the store is full.
+ */
+static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct page *page = p2m_gfn_page(guest, gfn);
+	int err;
+
+	/*
+	 * Only the map's reference may be left.  No new one can come: not from
+	 * the map, whose entry says so, nor from page tables, which were zapped
+	 * (a lockless walker that saw the old entry looks again after it has
+	 * raised the count, and drops it).
+	 */
+	err = page_count(page) == 1 ? p2m_store_write(guest, gfn, page) : -EBUSY;
+	trace_p2m_evict(guest->id, gfn, err);
+	if (err) {
+		p2m_set_type(guest, gfn, p2m_ram_rw, page);
+		return err;
+	}
+	p2m_set_type(guest, gfn, p2m_paged, NULL);
+	p2m_page_free(page);
+	p2m_count_event(guest, paged_out);
+	return 0;
+}
+
+/* Page out what can be of a batch, which is held. */
+static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long nr, struct p2m_range *range)
+{
+	unsigned long nominated, end;
+	int err;
+
+	end = p2m_nominate(guest, gfn, gfn + nr, range, &nominated);
+	if (nominated)
+		p2m_unmap_nominated(guest, gfn, end);
+
+	for (; nominated && gfn < end; gfn++) {
+		struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+		if (p2m_entry_type(entry) != p2m_paging_out)
+			continue;
+		err = p2m_evict(guest, gfn);
+		if (err == -EBUSY) {
+			range->busy++;
+			p2m_count_event(guest, busy);
+		} else if (err) {
+			p2m_denominate(guest, gfn, end);
+			range->next = gfn;
+			return err;
+		} else {
+			range->done++;
+		}
+	}
+	range->next = end;
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* Ranges from outside                                                 */
+/* ------------------------------------------------------------------ */
+
+/*
+ * Call @batch, holding the frames, for all of @range that there is.  If any of
+ * it was looked at, an error is left for the next call to find.
+ */
+static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
+			 int (*batch)(struct p2m_guest *guest, unsigned long gfn,
+				      unsigned long nr, struct p2m_range *range))
+{
+	unsigned long end, nr, gfn = range->gfn;
+	int err = 0;
+
+	if (!range->nr || range->nr > P2M_MAX_GFNS ||
+	    gfn > P2M_MAX_GFNS - range->nr)
+		return -EINVAL;
+	end = min_t(unsigned long, gfn + range->nr,
+		    atomic_long_read(&guest->gfns));
+	if (gfn >= end)
+		return -ERANGE;
+
+	range->next = gfn;
+	range->done = 0;
+	range->busy = 0;
+
+	while (range->next < end && !(range->max && range->done == range->max)) {
+		gfn = p2m_next_table(&guest->map, range->next, end);
+		if (gfn > range->next) {
+			range->next = gfn;
+			continue;
+		}
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		nr = min(end, round_up(gfn + 1, P2M_BATCH)) - gfn;
+		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
+		if (err)
+			break;
+		err = batch(guest, gfn, nr, range);
+		put_p2m_range(&guest->lock, gfn, nr);
+		if (err)
+			break;
+		cond_resched();
+	}
+	return range->next > range->gfn ? 0 : err;
+}
+
+/**
+ * p2m_page_out() - move frames to the store
+ * @guest: the guest
+ * @range: which; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range)
+{
+	return p2m_for_range(guest, range, p2m_page_out_batch);
+}
+
+/**
+ * p2m_page_in() - bring frames back from the store
+ * @guest: the guest
+ * @range: which; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR, -ENOMEM or -EIO as uapi/p2m.h has it.
+ */
+int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range)
+{
+	return p2m_for_range(guest, range, p2m_page_in_batch);
+}

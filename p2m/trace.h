@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Tracepoints of kvm_p2m.ko. */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM kvm_p2m
+
+#if !defined(_P2M_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _P2M_TRACE_H
+
+#include <linux/mm_types.h>
+#include <linux/tracepoint.h>
+
+DECLARE_EVENT_CLASS(p2m_gfn,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err),
+	TP_STRUCT__entry(
+		__field(u64, guest)
+		__field(unsigned long, gfn)
+		__field(int, err)
+	),
+	TP_fast_assign(
+		__entry->guest = guest;
+		__entry->gfn = gfn;
+		__entry->err = err;
+	),
+	TP_printk("guest=%llu gfn=0x%lx err=%d", __entry->guest, __entry->gfn,
+		  __entry->err)
+);
+
+/* A page was moved to the store, or could not be. */
+DEFINE_EVENT(p2m_gfn, p2m_evict,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err));
+
+/* A page was brought back from the store, or could not be. */
+DEFINE_EVENT(p2m_gfn, p2m_populate,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err));
+
+/* A touch: what was there (enum p2m_type), and what the processor was told. */
+TRACE_EVENT(p2m_fault,
+	TP_PROTO(u64 guest, unsigned long gfn, unsigned int type,
+		 vm_fault_t result),
+	TP_ARGS(guest, gfn, type, result),
+	TP_STRUCT__entry(
+		__field(u64, guest)
+		__field(unsigned long, gfn)
+		__field(unsigned int, type)
+		__field(unsigned int, result)
+	),
+	TP_fast_assign(
+		__entry->guest = guest;
+		__entry->gfn = gfn;
+		__entry->type = type;
+		__entry->result = (__force unsigned int)result;
+	),
+	TP_printk("guest=%llu gfn=0x%lx type=%s result=0x%x", __entry->guest,
+		  __entry->gfn,
+		  __print_symbolic(__entry->type,
+				   { 0, "mmio_dm" }, { 1, "ram_rw" },
+				   { 2, "paging_out" }, { 3, "paged" }),
+		  __entry->result)
+);
+
+#endif /* _P2M_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH p2m
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>

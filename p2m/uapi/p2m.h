@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * /dev/p2m: guest memory whose gfn->pfn map (the p2m) can be worked on while
+ * the guest runs.
+ *
+ * THE DEVICE
+ *
+ *   Every open() of /dev/p2m makes one guest, empty at first.  The file is the
+ *   guest: it lives until the last descriptor and the last mapping are gone,
+ *   and then every page of it is freed.
+ *
+ *   mmap() at byte offset (gfn << 12) maps guest frames.  It must be
+ *   MAP_SHARED.  Nothing is allocated until a frame is touched; a frame
+ *   touched for the first time is zero.  The guest's size, in frames, is the
+ *   end of the furthest mapping made so far.  A frame at or past it does not
+ *   exist.  Mapping for a guest of KVM's is nothing special: hand the address
+ *   to KVM_SET_USER_MEMORY_REGION, or give QEMU
+ *
+ *     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=512M
+ *     -machine memory-backend=ram
+ *
+ *   mmap() fails with
+ *     EINVAL     MAP_PRIVATE was asked for
+ *     EOVERFLOW  the mapping would end past frame P2M_MAX_GFNS
+ *
+ *   A touch of a mapped frame that cannot be given a page raises SIGBUS (KVM
+ *   reports -EFAULT from KVM_RUN) when the contents cannot be read back from
+ *   the store, and is an out-of-memory event (VM_FAULT_OOM) when no page can
+ *   be allocated.
+ *
+ * THE CALLS
+ *
+ *   All are ioctls on the guest's descriptor.  Another process gets at it with
+ *   pidfd_getfd(2), so the permission to trace the VMM is the permission to
+ *   page its guest.
+ *
+ *   Each takes a structure that begins with its own size, as the caller knows
+ *   it (sizeof).  A caller older than the kernel passes less and is given
+ *   less; a newer one may pass more, if what the kernel does not know is zero.
+ *   Reserved fields must be zero.  A call that fails has changed nothing, and
+ *   has not written to the structure.
+ *
+ *   Common to all:
+ *     ENOTTY     no such call
+ *     EFAULT     the structure cannot be read or written
+ *     EINVAL     size is less than the first published version's, or more than
+ *                a page; flags has an unknown bit; a reserved field is not 0
+ *     E2BIG      size is more than the kernel knows, and what it does not know
+ *                is not all zero
+ *
+ *   P2M_GET_INFO (struct p2m_info)
+ *     What this kernel can do and how large the guest is.
+ *
+ *   P2M_GET_STATS (struct p2m_stats)
+ *     The guest's counters.  They are not read all at one instant.
+ *
+ *   P2M_PAGE_OUT (struct p2m_range)
+ *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
+ *     The guest may run meanwhile; a frame that it touches comes back.  Any
+ *     gfn and nr will do, aligned or not.  Frames that have no page (never
+ *     touched, or out already) are passed over.  So are pages that somebody
+ *     else holds a reference to (a device doing I/O, a pinned buffer): they are
+ *     counted in @busy.
+ *
+ *   P2M_PAGE_IN (struct p2m_range)
+ *     Bring back the frames of [gfn, gfn + nr) that are in the store.
+ *     @busy stays 0.
+ *
+ *   Both stop early when @max frames have been moved (if @max is not 0), at the
+ *   guest's end, at a signal, and at an error.  If anything was looked at
+ *   before that, they succeed: @next is the first frame not looked at, from
+ *   which to go on, and @done and @busy count what was found before it.  An
+ *   error that stopped the call comes back from the next one.
+ *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
+ *     ERANGE     gfn is at or past the guest's end
+ *     EINTR      a signal came first
+ *     ENOMEM     no memory for the store (out) or for the guest (in)
+ *     EIO        the store could not be read
+ *
+ *   Errors are checked in the order of this manual: first size, then flags and
+ *   reserved fields, then the range.
+ */
+#ifndef _UAPI_P2M_H
+#define _UAPI_P2M_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+/** P2M_MAX_GFNS - frames that a guest can have: what four EPT levels map */
+#define P2M_MAX_GFNS		(1ULL << 36)
+
+/* Bits of p2m_info.features */
+#define P2M_FEATURE_PAGING	(1ULL << 0)	/* P2M_PAGE_OUT, P2M_PAGE_IN */
+
+/**
+ * struct p2m_info - what this kernel can do, and how large the guest is
+ * @size: in: sizeof(struct p2m_info)
+ * @flags: in: must be 0
+ * @features: out: P2M_FEATURE_* bits
+ * @guest: out: the guest's number, unique while the module is loaded
+ * @gfns: out: the guest's size in frames
+ */
+struct p2m_info {
+	__u32 size;
+	__u32 flags;
+	__u64 features;
+	__u64 guest;
+	__u64 gfns;
+};
+
+/**
+ * struct p2m_stats - one guest's counters
+ * @size: in: sizeof(struct p2m_stats)
+ * @flags: in: must be 0
+ * @resident: out: frames that have a page now
+ * @paged: out: frames that are in the store now
+ * @faults: out: touches that reached the device
+ * @zeroed: out: frames given their first, zero page
+ * @paged_out: out: frames moved to the store so far
+ * @paged_in: out: frames brought back so far
+ * @busy: out: frames that could not be moved because somebody held them
+ * @retries: out: touches that had to wait for a holder of the range
+ * @lock_waits: out: gets of the range lock that had to sleep
+ * @lock_deadlocks: out: gets of the range lock refused with -EDEADLK
+ */
+struct p2m_stats {
+	__u32 size;
+	__u32 flags;
+	__u64 resident;
+	__u64 paged;
+	__u64 faults;
+	__u64 zeroed;
+	__u64 paged_out;
+	__u64 paged_in;
+	__u64 busy;
+	__u64 retries;
+	__u64 lock_waits;
+	__u64 lock_deadlocks;
+};
+
+/**
+ * struct p2m_range - frames to work on, and how far that got
+ * @size: in: sizeof(struct p2m_range)
+ * @flags: in: must be 0
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1
+ * @max: in: stop when this many have been moved; 0 for no such limit
+ * @next: out: the first frame that was not looked at
+ * @done: out: frames moved
+ * @busy: out: frames that somebody holds, left where they were
+ */
+struct p2m_range {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__u64 max;
+	__u64 next;
+	__u64 done;
+	__u64 busy;
+};
+
+#define P2M_IOC			0xb2
+/* The size travels in the structure, so the numbers do not encode one. */
+#define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
+#define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
+#define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
+#define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
+
+#endif /* _UAPI_P2M_H */

@@ -1,0 +1,1441 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2m_rangelock: a tree of exclusive locks over a guest's frames
+ *
+ * THE GUARANTEE
+ *
+ * Between a get of a range and its put, no other task's get of an overlapping
+ * range returns.  p2m_rangelock.h has the rest of what is promised.
+ *
+ * THE TREE
+ *
+ * A radix tree of 512-way nodes, like the page tables that it shadows:
+ *
+ *	all              the whole guest; the parent of whatever is the root
+ *	 |
+ *	level 1..5       tables: 1 GB, 512 GB, 256 TB, ...
+ *	 |
+ *	level 0          chunks, 2 MB, in pages of 64 so that sparse guests pay
+ *	                 for what they use
+ *
+ * Tables and chunks appear when a get first needs them, stay until the lock is
+ * destroyed, and are found without any lock.  The tree grows upwards too: a
+ * new root is put between the old one and all.  Each node has an owner word.
+ *
+ * THE PROTOCOL
+ *
+ * To get a node, be it a chunk or a table:
+ *
+ *  TAKE   Set its owner word from nobody to oneself.
+ *  CHECK  Look at the owner words of all nodes above.  If none is another
+ *         task's, the node is got, but for DRAIN.  Otherwise
+ *  BACK OFF: give the node up, and wait until the one above is free.
+ *  DRAIN  A node that has others below: look at each of these, and wait for
+ *         those that are another task's.
+ *
+ * CHECK and DRAIN make it Dekker's argument.  A narrow getter writes the lower
+ * word and reads the upper one; a wide getter writes the upper and reads the
+ * lower; each has a full barrier between.  So at least one of them sees the
+ * other.  If it is the narrow one it backs off.  If it is the wide one it waits.
+ * If both do, the wide one soon finds the narrow one gone.  The narrow getter
+ * writes nothing that a getter of another chunk reads.
+ *
+ * PASS   A wide getter may have to wait for a task that itself wants more below
+ *        the same node.  That task must not wait for the wide one.  So a getter
+ *        that already owns something below a claimed node does not back off,
+ *        but goes past, and counts itself in the node's @passes.  It may have
+ *        gone where the wide getter has already looked.  Therefore a drain is
+ *        done only after a full look during which @passes did not change.  This
+ *        is enough: who passes owns something below, from before it passes
+ *        until after it has counted; the drain must see that free, and then
+ *        (acquire) sees the count as well.
+ *
+ * Between TAKE and BACK OFF a getter holds what it is not entitled to.  It
+ * neither sleeps nor can be preempted in between, so that whoever meets it
+ * there can spin.  (The owner of a node above does: to it, the node is its own.)
+ *
+ * WAITING
+ *
+ * Everything about waiting is under one lock, p2m_graph: the queues of all
+ * nodes of all guests, which together are the wait-for graph.  A task waits for
+ * one node at a time, in that node's queue.  It waits there for one of three
+ * reasons:
+ *
+ *	to own the node            (TAKE found an owner)
+ *	to go below the node       (CHECK found an owner)
+ *	to see the node free once  (DRAIN found an owner)
+ *
+ * Queues are in the order in which the gets began to wait.  A get keeps its
+ * ticket when it moves from one queue to another, so that backing off does not
+ * cost it its place.  When a node becomes free those at the head are woken:
+ * as many as only want to go below or see it free, or one that wants to own
+ * it.  They are woken to try again; the node is not handed over, since a task
+ * that is running makes better use of it meanwhile.  But a waiter that was
+ * woken and found the node gone sets HANDOFF, and from then on only the first
+ * in line may take it.
+ *
+ * The WAITERS bit in the owner word makes the put look at the queue.  It is set
+ * by a read-modify-write of that word, under p2m_graph, after which the waiter
+ * looks at the owner again: either it sees the put, or the put sees the bit.
+ *
+ * DEADLOCK
+ *
+ * A waiter points at the node that it waits for, and the node at its present
+ * owner.  Each task about to sleep follows these pointers, and if they lead back
+ * to itself it gets -EDEADLK.  A node's owner can change while somebody waits
+ * for it, but only to a task that is running, and which will do the same before
+ * it sleeps.  So the last task to sleep in a cycle finds it.  The cycle is real:
+ * every other task in it is asleep, so cannot put what it owns.
+ */
+
+#include <linux/export.h>
+#include <linux/gfp.h>
+#include <linux/hashtable.h>
+#include <linux/jiffies.h>
+#include <linux/kernel.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/ratelimit.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "p2m_rangelock.h"
+
+#define CREATE_TRACE_POINTS
+#include "p2m/trace_lock.h"
+
+#define P2M_FANOUT_BITS		9
+#define P2M_FANOUT		(1UL << P2M_FANOUT_BITS)
+#define P2M_CHUNKS_PER_PAGE	(PAGE_SIZE / sizeof(struct p2m_node))
+#define P2M_MAX_LEVEL		5	/* covers 2^54 frames */
+#define P2M_LEVEL_ALL		(P2M_MAX_LEVEL + 1)
+#define P2M_LEVEL_NONE		(P2M_LEVEL_ALL + 1)
+
+/* The low bits of the owner word; a task_struct is aligned to more. */
+#define P2M_WAITERS		1L	/* somebody is in the queue */
+#define P2M_HANDOFF		2L	/* only the first in line may take it */
+#define P2M_FLAGS		(P2M_WAITERS | P2M_HANDOFF)
+
+/* Turns of a spin for an owner that is running: some microseconds. */
+#define P2M_SPIN		1000
+
+/**
+ * struct p2m_table - a node with others below it
+ * @node: its lock
+ * @slots: level 1: pages of chunks, as struct p2m_node *; above: tables
+ */
+struct p2m_table {
+	struct p2m_node	node;
+	void		*slots[];
+};
+
+/**
+ * struct p2m_get - one get of one node, while it is under way
+ * @task: who
+ * @want: the node to be got
+ * @on: in whose queue this is, or NULL
+ * @link: in @on's queue
+ * @hash: in p2m_waiting
+ * @ticket: order of arrival; 0 until the first wait
+ * @ip: who called
+ * @state: the task state to sleep in; TASK_RUNNING to not sleep
+ * @pass_from: the claim of a node of this level or higher need not be heeded
+ * @searched: up to this level it is known whether it must be
+ * @cycle: the deadlock found, for the report
+ */
+struct p2m_get {
+	struct task_struct	*task;
+	struct p2m_node		*want;
+	struct p2m_node		*on;
+	struct hlist_node	link;
+	struct hlist_node	hash;
+	u64			ticket;
+	unsigned long		ip;
+	unsigned int		state;
+	u8			pass_from;
+	u8			searched;
+	struct p2m_cycle	*cycle;
+};
+
+/* Queues, tickets, waiting tasks and statistics of all locks. */
+static DEFINE_RAW_SPINLOCK(p2m_graph);
+static DEFINE_HASHTABLE(p2m_waiting, 6);
+static unsigned int p2m_nr_waiting;
+static u64 p2m_last_ticket;
+
+static inline struct task_struct *p2m_task(long owner)
+{
+	return (struct task_struct *)(owner & ~P2M_FLAGS);
+}
+
+static inline struct task_struct *p2m_owner(struct p2m_node *node)
+{
+	return p2m_task(atomic_long_read(&node->owner));
+}
+
+static inline struct p2m_table *p2m_to_table(struct p2m_node *node)
+{
+	return container_of(node, struct p2m_table, node);
+}
+
+static struct p2m_rangelock *p2m_lock_of(struct p2m_node *node)
+{
+	struct p2m_node *up;
+
+	while ((up = READ_ONCE(node->parent)))
+		node = up;
+	return container_of(node, struct p2m_rangelock, all);
+}
+
+static void p2m_count(struct p2m_node *node, enum p2m_rangelock_stat stat)
+{
+	atomic_long_inc(&p2m_lock_of(node)->stats[stat]);
+}
+
+static inline unsigned int p2m_shift(unsigned int level)
+{
+	return level * P2M_FANOUT_BITS;
+}
+
+/* Frames that a node of this level covers. */
+static unsigned long p2m_node_nr(const struct p2m_node *node)
+{
+	if (node->level == P2M_LEVEL_ALL)
+		return 1UL << P2M_GFN_BITS;
+	return 1UL << (P2M_CHUNK_ORDER + p2m_shift(node->level));
+}
+
+/* ------------------------------------------------------------------ */
+/* The tree                                                            */
+/* ------------------------------------------------------------------ */
+
+static void p2m_node_init(struct p2m_node *node, struct p2m_node *parent,
+			  unsigned long chunk, unsigned int level)
+{
+	node->parent = parent;
+	node->gfn = chunk << P2M_CHUNK_ORDER;
+	node->level = level;
+}
+
+static struct p2m_table *p2m_table_alloc(struct p2m_node *parent,
+					 unsigned long chunk,
+					 unsigned int level, gfp_t gfp)
+{
+	size_t slots = level > 1 ? P2M_FANOUT : P2M_FANOUT / P2M_CHUNKS_PER_PAGE;
+	struct p2m_table *table;
+
+	table = kzalloc(struct_size(table, slots, slots), gfp);
+	if (table)
+		p2m_node_init(&table->node, parent, chunk, level);
+	return table;
+}
+
+static struct p2m_node *p2m_chunks_alloc(struct p2m_node *parent,
+					 unsigned long chunk, gfp_t gfp)
+{
+	struct p2m_node *page = (void *)get_zeroed_page(gfp);
+	unsigned int i;
+
+	if (page)
+		for (i = 0; i < P2M_CHUNKS_PER_PAGE; i++)
+			p2m_node_init(&page[i], parent, chunk + i, 0);
+	return page;
+}
+
+/*
+ * Make the tree high enough for @chunk and @level.  The old root learns of its
+ * new parent before anybody can find that one, so that whoever can claim it is
+ * seen by CHECK from below.
+ */
+static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
+				  unsigned long chunk, unsigned int level,
+				  gfp_t gfp)
+{
+	struct p2m_table *root, *new;
+	unsigned int want;
+
+	for (;;) {
+		root = READ_ONCE(lock->root);
+		if (root && root->node.level >= level &&
+		    !(chunk >> p2m_shift(root->node.level)))
+			return root;
+
+		want = root ? root->node.level + 1 : max(level, 1U);
+		new = p2m_table_alloc(&lock->all, 0, want, gfp);
+		if (!new)
+			return NULL;
+		new->slots[0] = root;
+
+		raw_spin_lock(&lock->grow);
+		if (lock->root == root) {
+			if (root)
+				WRITE_ONCE(root->node.parent, &new->node);
+			/* Pairs with the address dependencies in p2m_find(). */
+			smp_store_release(&lock->root, new);
+			new = NULL;
+		}
+		raw_spin_unlock(&lock->grow);
+		kfree(new);
+	}
+}
+
+/* Put @new into an empty slot, unless somebody was quicker. */
+static void *p2m_publish(void **slot, void *new)
+{
+	void *old;
+
+	if (!new)
+		return NULL;
+	/* Full barrier: what @new points to comes before it. */
+	old = cmpxchg(slot, NULL, new);
+	return old ?: new;
+}
+
+static void *p2m_slot_fill(struct p2m_table *table, void **slot,
+			   unsigned long chunk, gfp_t gfp)
+{
+	unsigned int level = table->node.level - 1;
+	void *new, *there;
+
+	chunk &= ~((level ? 1UL << p2m_shift(level) : P2M_CHUNKS_PER_PAGE) - 1);
+	if (level)
+		new = p2m_table_alloc(&table->node, chunk, level, gfp);
+	else
+		new = p2m_chunks_alloc(&table->node, chunk, gfp);
+
+	there = p2m_publish(slot, new);
+	if (there != new) {
+		if (level)
+			kfree(new);
+		else
+			free_page((unsigned long)new);
+	}
+	return there;
+}
+
+static inline void **p2m_slot(struct p2m_table *table, unsigned long chunk)
+{
+	unsigned int level = table->node.level;
+
+	if (level > 1)
+		chunk >>= p2m_shift(level - 1);
+	else
+		chunk = (chunk & (P2M_FANOUT - 1)) / P2M_CHUNKS_PER_PAGE;
+	return &table->slots[chunk & (P2M_FANOUT - 1)];
+}
+
+/* The node of @level around @chunk, or NULL if there is none yet. */
+static inline struct p2m_node *p2m_lookup_node(struct p2m_rangelock *lock,
+					       unsigned long chunk,
+					       unsigned int level)
+{
+	struct p2m_table *table = READ_ONCE(lock->root);
+	void *next;
+
+	if (unlikely(!table || table->node.level < level ||
+		     chunk >> p2m_shift(table->node.level)))
+		return NULL;
+
+	while (table->node.level > level) {
+		next = READ_ONCE(*p2m_slot(table, chunk));
+		if (unlikely(!next))
+			return NULL;
+		if (table->node.level == 1)
+			return (struct p2m_node *)next +
+			       chunk % P2M_CHUNKS_PER_PAGE;
+		table = next;
+	}
+	return &table->node;
+}
+
+/* The same, made if need be; NULL only for want of memory. */
+static noinline struct p2m_node *p2m_make_node(struct p2m_rangelock *lock,
+					       unsigned long chunk,
+					       unsigned int level, gfp_t gfp)
+{
+	struct p2m_table *table = p2m_grow(lock, chunk, level, gfp);
+	void **slot, *next;
+
+	if (!table)
+		return NULL;
+
+	while (table->node.level > level) {
+		slot = p2m_slot(table, chunk);
+		next = READ_ONCE(*slot);
+		if (!next)
+			next = p2m_slot_fill(table, slot, chunk, gfp);
+		if (!next)
+			return NULL;
+		if (table->node.level == 1)
+			return (struct p2m_node *)next +
+			       chunk % P2M_CHUNKS_PER_PAGE;
+		table = next;
+	}
+	return &table->node;
+}
+
+static void p2m_table_free(struct p2m_table *table)
+{
+	unsigned int i;
+
+	if (table->node.level == 1) {
+		for (i = 0; i < P2M_FANOUT / P2M_CHUNKS_PER_PAGE; i++)
+			free_page((unsigned long)table->slots[i]);
+	} else {
+		for (i = 0; i < P2M_FANOUT; i++)
+			if (table->slots[i])
+				p2m_table_free(table->slots[i]);
+	}
+	kfree(table);
+}
+
+/* Is @node the current task's (@mine), or another's (!@mine)? */
+static inline bool p2m_match(struct p2m_node *node, bool mine)
+{
+	struct task_struct *owner = p2m_owner(node);
+
+	return owner && (owner == current) == mine;
+}
+
+/* The first node below @table, at or after @chunk, that matches. */
+static struct p2m_node *p2m_find_in(struct p2m_table *table,
+				    unsigned long chunk, bool mine)
+{
+	unsigned int shift = p2m_shift(table->node.level - 1);
+	unsigned long base = table->node.gfn >> P2M_CHUNK_ORDER;
+	struct p2m_node *page, *found;
+	struct p2m_table *child;
+	unsigned long i;
+
+	i = chunk > base ? (chunk - base) >> shift : 0;
+
+	if (table->node.level == 1) {
+		for (; i < P2M_FANOUT; i = round_up(i + 1, P2M_CHUNKS_PER_PAGE)) {
+			page = READ_ONCE(table->slots[i / P2M_CHUNKS_PER_PAGE]);
+			if (!page)
+				continue;
+			found = page + i % P2M_CHUNKS_PER_PAGE;
+			for (; found < page + P2M_CHUNKS_PER_PAGE; found++)
+				if (p2m_match(found, mine))
+					return found;
+		}
+		return NULL;
+	}
+
+	for (; i < P2M_FANOUT; i++) {
+		child = READ_ONCE(table->slots[i]);
+		if (!child)
+			continue;
+		if (p2m_match(&child->node, mine))
+			return &child->node;
+		found = p2m_find_in(child, chunk, mine);
+		if (found)
+			return found;
+	}
+	return NULL;
+}
+
+/* The first node below @top, at or after @chunk, that matches. */
+static struct p2m_node *p2m_find(struct p2m_node *top, unsigned long chunk,
+				 bool mine)
+{
+	struct p2m_table *root;
+
+	if (!top->level)
+		return NULL;
+	if (top->level != P2M_LEVEL_ALL)
+		return p2m_find_in(p2m_to_table(top), chunk, mine);
+
+	root = READ_ONCE(container_of(top, struct p2m_rangelock, all)->root);
+	if (!root)
+		return NULL;
+	if (p2m_match(&root->node, mine))
+		return &root->node;
+	return p2m_find_in(root, chunk, mine);
+}
+
+/* ------------------------------------------------------------------ */
+/* Lockdep: one lock a guest, however many nodes                       */
+/* ------------------------------------------------------------------ */
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+/*
+ * Lockdep sees a guest's lock as held from a task's first node to its last.
+ * A later get that may wait is an acquisition like the first, which must not
+ * happen under a lock that is itself taken while holding; so the map is moved
+ * to the top of the task's stack of held locks.
+ */
+static void p2m_dep_get(struct p2m_rangelock *lock, enum p2m_wait wait,
+			unsigned int subclass, unsigned long ip)
+{
+	if (lock_is_held(&lock->dep_map))
+		lock_release(&lock->dep_map, ip);
+	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL, ip);
+}
+
+/* After a put, or a get that failed: is there anything left? */
+static void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip)
+{
+	if (p2m_owner(&lock->all) != current && !p2m_find(&lock->all, 0, true) &&
+	    lock_is_held(&lock->dep_map))
+		lock_release(&lock->dep_map, ip);
+}
+#else
+static inline void p2m_dep_get(struct p2m_rangelock *lock, enum p2m_wait wait,
+			       unsigned int subclass, unsigned long ip) { }
+static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
+#endif
+
+/* ------------------------------------------------------------------ */
+/* Queues; all of it under p2m_graph                                    */
+/* ------------------------------------------------------------------ */
+
+/* Does @get wait to see a node free, having claimed one above it? */
+static bool p2m_draining(struct p2m_get *get)
+{
+	return get->want->level > get->on->level;
+}
+
+/*
+ * Is it @get's turn at the node in whose queue it is?  Those that only want to
+ * see it free are in nobody's way.
+ */
+static bool p2m_first_in_line(struct p2m_get *get)
+{
+	struct p2m_get *other;
+
+	lockdep_assert_held(&p2m_graph);
+	hlist_for_each_entry(other, &get->on->waiters, link) {
+		if (other == get)
+			return true;
+		if (p2m_draining(other))
+			continue;
+		/* Any number may go below; only the first may own. */
+		if (other->want == get->on || get->want == get->on)
+			return false;
+	}
+	return false;
+}
+
+/* @node is free: wake those whose turn it is. */
+static void p2m_kick(struct p2m_node *node)
+{
+	struct p2m_get *get;
+
+	lockdep_assert_held(&p2m_graph);
+	hlist_for_each_entry(get, &node->waiters, link)
+		if (p2m_draining(get) || p2m_first_in_line(get))
+			wake_up_process(get->task);
+}
+
+static void p2m_enqueue(struct p2m_get *get, struct p2m_node *node)
+{
+	struct p2m_get *other, *last = NULL;
+
+	lockdep_assert_held(&p2m_graph);
+	if (!get->ticket) {
+		get->ticket = ++p2m_last_ticket;
+		p2m_count(node, P2M_STAT_waits);
+	}
+	hlist_for_each_entry(other, &node->waiters, link) {
+		if (other->ticket > get->ticket)
+			break;
+		last = other;
+	}
+	if (last)
+		hlist_add_behind(&get->link, &last->link);
+	else
+		hlist_add_head(&get->link, &node->waiters);
+	get->on = node;
+	hash_add(p2m_waiting, &get->hash, (unsigned long)get->task);
+	p2m_nr_waiting++;
+
+	/* Full barrier, then the caller looks at the owner: see p2m_release(). */
+	atomic_long_fetch_or(P2M_WAITERS, &node->owner);
+}
+
+static void p2m_dequeue(struct p2m_get *get)
+{
+	struct p2m_node *node = get->on;
+
+	lockdep_assert_held(&p2m_graph);
+	hash_del(&get->hash);
+	p2m_nr_waiting--;
+	hlist_del(&get->link);
+	get->on = NULL;
+
+	/* The next in line has not been passed over yet. */
+	atomic_long_and(hlist_empty(&node->waiters) ? ~P2M_FLAGS : ~P2M_HANDOFF,
+			&node->owner);
+	if (!p2m_owner(node))
+		p2m_kick(node);
+}
+
+static struct p2m_get *p2m_get_of(struct task_struct *task)
+{
+	struct p2m_get *get;
+
+	lockdep_assert_held(&p2m_graph);
+	hash_for_each_possible(p2m_waiting, get, hash, (unsigned long)task)
+		if (get->task == task)
+			return get;
+	return NULL;
+}
+
+/* Give up the current task's node, under p2m_graph or not. */
+static void p2m_release_waited(struct p2m_node *node)
+{
+	lockdep_assert_held(&p2m_graph);
+	/* Release: what was done while holding comes before. */
+	atomic_long_fetch_and_release(P2M_FLAGS, &node->owner);
+	p2m_kick(node);
+}
+
+static void p2m_release(struct p2m_node *node)
+{
+	long me = (long)current;
+
+	/* Release, as above.  Fails if WAITERS is set: see p2m_enqueue(). */
+	if (likely(atomic_long_try_cmpxchg_release(&node->owner, &me, 0)))
+		return;
+	raw_spin_lock(&p2m_graph);
+	p2m_release_waited(node);
+	raw_spin_unlock(&p2m_graph);
+}
+
+/* ------------------------------------------------------------------ */
+/* Deadlock                                                            */
+/* ------------------------------------------------------------------ */
+
+#define P2M_CYCLE_MAX	6
+
+/**
+ * struct p2m_cycle - who waits for whom, to be told when no lock is held
+ * @nr: tasks in the cycle, of which the first P2M_CYCLE_MAX are kept
+ * @wait: one task's wait
+ * @wait.comm: its name
+ * @wait.pid: its number
+ * @wait.lock: name of the lock that it waits for
+ * @wait.gfn: first frame of the node that it waits for
+ * @wait.nr: frames of that node
+ * @wait.ip: from where
+ */
+struct p2m_cycle {
+	unsigned int nr;
+	struct {
+		char		comm[TASK_COMM_LEN];
+		pid_t		pid;
+		const char	*lock;
+		unsigned long	gfn;
+		unsigned long	nr;
+		unsigned long	ip;
+	} wait[P2M_CYCLE_MAX];
+};
+
+static void p2m_cycle_add(struct p2m_cycle *cycle, struct p2m_get *get)
+{
+	unsigned int i = cycle->nr++;
+
+	if (i >= P2M_CYCLE_MAX)
+		return;
+	memcpy(cycle->wait[i].comm, get->task->comm, TASK_COMM_LEN);
+	cycle->wait[i].pid = get->task->pid;
+	cycle->wait[i].lock = p2m_lock_of(get->on)->name;
+	cycle->wait[i].gfn = get->on->gfn;
+	cycle->wait[i].nr = p2m_node_nr(get->on);
+	cycle->wait[i].ip = get->ip;
+}
+
+/* Does whoever @get waits for wait, in the end, for the current task? */
+static bool p2m_closes_cycle(struct p2m_get *get)
+{
+	unsigned int n = p2m_nr_waiting;
+	struct task_struct *owner;
+
+	lockdep_assert_held(&p2m_graph);
+	get->cycle->nr = 0;
+	for (; get && n; n--) {
+		p2m_cycle_add(get->cycle, get);
+		owner = p2m_owner(get->on);
+		if (owner == current)
+			return true;
+		if (!owner)
+			return false;
+		get = p2m_get_of(owner);
+	}
+	return false;
+}
+
+static void p2m_report_cycle(struct p2m_cycle *cycle)
+{
+	static DEFINE_RATELIMIT_STATE(rs, 5 * HZ, 3);
+	unsigned int i;
+
+	if (!__ratelimit(&rs))
+		return;
+	pr_info("p2m_rangelock: get refused, %u tasks would wait for each other:\n",
+		cycle->nr);
+	for (i = 0; i < min_t(unsigned int, cycle->nr, P2M_CYCLE_MAX); i++)
+		pr_info("  %s/%d waits for %s [%#lx, +%#lx) at %pS\n",
+			cycle->wait[i].comm, cycle->wait[i].pid,
+			cycle->wait[i].lock, cycle->wait[i].gfn,
+			cycle->wait[i].nr, (void *)cycle->wait[i].ip);
+}
+
+/* ------------------------------------------------------------------ */
+/* Getting one node                                                    */
+/* ------------------------------------------------------------------ */
+
+/* CHECK: the nearest node above that is another task's, and to be heeded. */
+static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
+					   unsigned int pass_from)
+{
+	struct task_struct *owner;
+
+	/* A new root's parenthood is read before its owner: see p2m_grow(). */
+	while ((node = smp_load_acquire(&node->parent))) {
+		if (node->level >= pass_from)
+			return NULL;
+		/* Pairs with the release in p2m_release() of that node. */
+		owner = p2m_task(atomic_long_read_acquire(&node->owner));
+		if (unlikely(owner && owner != current))
+			return node;
+	}
+	return NULL;
+}
+
+/* PASS: let the claims above know that they have to look again. */
+static void p2m_pass(struct p2m_node *node)
+{
+	p2m_count(node, P2M_STAT_passes);
+
+	/*
+	 * The TAKE before was a full barrier: a drain that has read the new
+	 * count finds the node owned.  Pairs with atomic_read_acquire() there.
+	 */
+	while ((node = READ_ONCE(node->parent)))
+		if (p2m_match(node, false))
+			atomic_inc(&node->passes);
+}
+
+/* Does the current task own a node above?  Then @node is its own too. */
+static bool p2m_own_above(struct p2m_node *node)
+{
+	while ((node = READ_ONCE(node->parent)))
+		if (p2m_owner(node) == current)
+			return true;
+	return false;
+}
+
+/* Find out whether @get may pass the claim of @above. */
+static void p2m_search(struct p2m_get *get, struct p2m_node *above)
+{
+	/* Where the claimer is known to be alone, nothing is ours. */
+	if (!READ_ONCE(above->drained) && p2m_find(above, 0, true))
+		get->pass_from = above->level;
+	get->searched = above->level;
+}
+
+/* TAKE, once. */
+static bool p2m_take(struct p2m_get *get)
+{
+	struct p2m_node *node = get->want;
+	long old = atomic_long_read(&node->owner);
+
+	do {
+		if (p2m_task(old))
+			return false;
+		if ((old & P2M_HANDOFF) &&
+		    (get->on != node || !p2m_first_in_line(get)))
+			return false;
+		/* Full barrier: pairs with that of whoever claims above. */
+	} while (!atomic_long_try_cmpxchg(&node->owner, &old, (long)current | old));
+	return true;
+}
+
+/*
+ * TAKE and CHECK, once, and BACK OFF if need be; with preemption disabled, and
+ * with p2m_graph (@graph) or without.  Returns the node to wait for, or NULL if
+ * @get now owns what it wants.
+ */
+static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
+{
+	struct p2m_node *node = get->want, *above;
+
+	/* Looking first is not needed, but saves the claimer from meeting us. */
+	above = p2m_claimed(node, get->pass_from);
+	if (above)
+		return above;
+	if (!p2m_take(get))
+		return node;
+
+	above = p2m_claimed(node, get->pass_from);
+	if (!above) {
+		if (get->pass_from != P2M_LEVEL_NONE)
+			p2m_pass(node);
+		return NULL;
+	}
+	p2m_count(node, P2M_STAT_backoffs);
+	if (graph)
+		p2m_release_waited(node);
+	else
+		p2m_release(node);
+	return above;
+}
+
+/* Is @above a claim of which it is not known whether it may be passed? */
+static bool p2m_unsearched(struct p2m_get *get, struct p2m_node *above)
+{
+	return above != get->want && above->level > get->searched;
+}
+
+/* Is it worth spinning for @node, since its owner is at work? */
+static bool p2m_owner_running(struct p2m_node *node)
+{
+	struct task_struct *owner;
+	bool running;
+
+	/* A task_struct outlives a grace period after its last release. */
+	rcu_read_lock();
+	owner = p2m_owner(node);
+#ifdef CONFIG_SMP
+	running = owner && READ_ONCE(owner->on_cpu);
+#else
+	running = false;
+#endif
+	rcu_read_unlock();
+	return running && !need_resched();
+}
+
+/* Try for a short while.  Returns as p2m_attempt(). */
+static struct p2m_node *p2m_spin(struct p2m_get *get)
+{
+	struct p2m_node *blocker;
+	unsigned int n = P2M_SPIN;
+
+	do {
+		preempt_disable();
+		blocker = p2m_attempt(get, false);
+		preempt_enable();
+		if (!blocker)
+			return NULL;
+		if (p2m_unsearched(get, blocker)) {
+			p2m_search(get, blocker);
+			continue;
+		}
+		/* Below one's own node there is only a back-off to wait for. */
+		if (blocker == get->want && p2m_own_above(blocker))
+			n = P2M_SPIN;
+		else if (get->state == TASK_RUNNING || !p2m_owner_running(blocker))
+			break;
+		cpu_relax();
+	} while (--n);
+	return blocker;
+}
+
+/* Sleep in the queue that @get is in.  p2m_graph is dropped meanwhile. */
+static int p2m_block(struct p2m_get *get)
+{
+	struct task_struct *owner;
+
+	lockdep_assert_held(&p2m_graph);
+	if (signal_pending_state(get->state, current)) {
+		p2m_count(get->on, P2M_STAT_interrupted);
+		return -EINTR;
+	}
+	if (p2m_closes_cycle(get)) {
+		p2m_count(get->on, P2M_STAT_deadlocks);
+		return -EDEADLK;
+	}
+	/* Pairs with wake_up_process() in p2m_kick(), under p2m_graph. */
+	set_current_state(get->state);
+	owner = p2m_owner(get->on);
+	trace_p2m_wait_begin(get->on->gfn, p2m_node_nr(get->on),
+			     owner ? owner->pid : 0, get->ip);
+	raw_spin_unlock(&p2m_graph);
+	schedule();
+	raw_spin_lock(&p2m_graph);
+	trace_p2m_wait_end(get->on->gfn, p2m_node_nr(get->on), get->ip);
+	return 0;
+}
+
+/* TAKE and CHECK, for as long as it takes. */
+static int p2m_wait_own(struct p2m_get *get)
+{
+	struct p2m_node *blocker;
+	bool slept = false;
+	int err = 0;
+
+	raw_spin_lock(&p2m_graph);
+	while ((blocker = p2m_attempt(get, true))) {
+		if (p2m_unsearched(get, blocker)) {
+			if (get->on)
+				p2m_dequeue(get);
+			raw_spin_unlock(&p2m_graph);
+			p2m_search(get, blocker);
+			raw_spin_lock(&p2m_graph);
+			continue;
+		}
+		if (get->on != blocker) {
+			if (get->on)
+				p2m_dequeue(get);
+			p2m_enqueue(get, blocker);
+			slept = false;
+			continue;
+		}
+		if (slept && p2m_first_in_line(get))
+			atomic_long_or(P2M_HANDOFF, &blocker->owner);
+		err = p2m_block(get);
+		if (err)
+			break;
+		slept = true;
+	}
+	if (get->on)
+		p2m_dequeue(get);
+	raw_spin_unlock(&p2m_graph);
+	return err;
+}
+
+/* Wait until @busy, below what @get has claimed, is nobody else's. */
+static int p2m_wait_idle(struct p2m_get *get, struct p2m_node *busy)
+{
+	bool own = p2m_own_above(get->want);
+	unsigned int n = P2M_SPIN;
+	int err = 0;
+
+	for (;;) {
+		if (!p2m_match(busy, false))
+			return 0;
+		if (!own && (get->state == TASK_RUNNING || !--n ||
+			     !p2m_owner_running(busy)))
+			break;
+		cpu_relax();
+	}
+	if (get->state == TASK_RUNNING)
+		return -EBUSY;
+
+	raw_spin_lock(&p2m_graph);
+	p2m_enqueue(get, busy);
+	while (!err && p2m_match(busy, false))
+		err = p2m_block(get);
+	p2m_dequeue(get);
+	raw_spin_unlock(&p2m_graph);
+	return err;
+}
+
+/* DRAIN */
+static int p2m_drain(struct p2m_get *get)
+{
+	struct p2m_node *top = get->want, *busy;
+	unsigned long chunk;
+	int passes, err;
+
+	do {
+		/* Pairs with the full barrier before the count in p2m_pass(). */
+		passes = atomic_read_acquire(&top->passes);
+		chunk = 0;
+		while ((busy = p2m_find(top, chunk, false))) {
+			err = p2m_wait_idle(get, busy);
+			if (err)
+				return err;
+			chunk = busy->gfn >> P2M_CHUNK_ORDER;
+		}
+		/*
+		 * Acquire, for all owner words just seen free: pairs with the
+		 * release in p2m_release().  What was done while holding, the
+		 * counting of passes included, is seen from here on.
+		 */
+		smp_mb();
+	} while (atomic_read(&top->passes) != passes);
+
+	WRITE_ONCE(top->drained, true);
+	return 0;
+}
+
+/* A get that did not go straight through, or of a node with others below. */
+static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
+				 enum p2m_wait wait, unsigned long ip)
+{
+	static const unsigned int states[] = {
+		[P2M_TRY]		 = TASK_RUNNING,
+		[P2M_WAIT]		 = TASK_UNINTERRUPTIBLE,
+		[P2M_WAIT_KILLABLE]	 = TASK_KILLABLE,
+		[P2M_WAIT_INTERRUPTIBLE] = TASK_INTERRUPTIBLE,
+	};
+	struct p2m_cycle cycle;
+	struct p2m_get get = {
+		.task = current,
+		.want = node,
+		.ip = ip,
+		.state = states[wait],
+		.pass_from = P2M_LEVEL_NONE,
+		.cycle = &cycle,
+	};
+	int err = 0;
+
+	if (!taken && p2m_spin(&get))
+		err = wait == P2M_TRY ? -EBUSY : p2m_wait_own(&get);
+	if (!err && node->level) {
+		err = p2m_drain(&get);
+		if (err)
+			p2m_release(node);
+	}
+	if (err == -EDEADLK)
+		p2m_report_cycle(&cycle);
+	return err;
+}
+
+static inline int p2m_get_node(struct p2m_rangelock *lock,
+			       struct p2m_node *node, enum p2m_wait wait,
+			       unsigned int subclass, unsigned long ip)
+{
+	long idle = 0;
+	bool taken;
+	int err;
+
+	if (p2m_owner(node) == current) {
+		if (unlikely(node->depth == UINT_MAX))
+			return -EOVERFLOW;
+		node->depth++;
+		return 0;
+	}
+
+	p2m_dep_get(lock, wait, subclass, ip);
+
+	/* TAKE, CHECK, BACK OFF.  Full barrier: as in p2m_take(). */
+	preempt_disable();
+	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)current);
+	if (likely(taken) && unlikely(p2m_claimed(node, P2M_LEVEL_NONE))) {
+		p2m_release(node);
+		taken = false;
+	}
+	preempt_enable();
+
+	if (unlikely(!taken || node->level)) {
+		err = p2m_get_slow(node, taken, wait, ip);
+		if (err) {
+			p2m_dep_put(lock, ip);
+			return err;
+		}
+	}
+	node->depth = 1;
+	node->ip = ip;
+	node->since = jiffies;
+	return 0;
+}
+
+static inline void p2m_put_node(struct p2m_rangelock *lock,
+				struct p2m_node *node, unsigned long ip)
+{
+	if (WARN_ONCE(!node || p2m_owner(node) != current,
+		      "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
+		      lock->name, (void *)ip))
+		return;
+	if (--node->depth)
+		return;
+	if (node->level)
+		WRITE_ONCE(node->drained, false);
+	p2m_release(node);
+	p2m_dep_put(lock, ip);
+}
+
+/* ------------------------------------------------------------------ */
+/* Getting a range: its canonical cover, in ascending order             */
+/* ------------------------------------------------------------------ */
+
+/* The chunks of [gfn, gfn + nr): false if there is no such range. */
+static inline bool p2m_chunks(unsigned long gfn, unsigned long nr,
+			      unsigned long *first, unsigned long *end)
+{
+	if (unlikely(gfn >> P2M_GFN_BITS || nr - 1 > ~gfn ||
+		     (gfn + nr - 1) >> P2M_GFN_BITS))
+		return false;
+	*first = gfn >> P2M_CHUNK_ORDER;
+	*end = ((gfn + nr - 1) >> P2M_CHUNK_ORDER) + 1;
+	return true;
+}
+
+/* Level of the largest node that starts at @chunk and ends by @end. */
+static inline unsigned int p2m_cover_level(unsigned long chunk,
+					   unsigned long end)
+{
+	unsigned int level = 0;
+	unsigned long size;
+
+	while (level < P2M_MAX_LEVEL - 1) {
+		size = 1UL << p2m_shift(level + 1);
+		if ((chunk & (size - 1)) || end - chunk < size)
+			break;
+		level++;
+	}
+	return level;
+}
+
+static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
+					   unsigned long chunk,
+					   unsigned int level,
+					   enum p2m_wait wait)
+{
+	struct p2m_node *node = p2m_lookup_node(lock, chunk, level);
+
+	if (likely(node))
+		return node;
+	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT |
+			     (wait == P2M_TRY ? GFP_NOWAIT | __GFP_NOWARN :
+						GFP_KERNEL));
+}
+
+static void p2m_put_chunks(struct p2m_rangelock *lock, unsigned long chunk,
+			   unsigned long end, unsigned long ip)
+{
+	unsigned int level;
+
+	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
+		level = p2m_cover_level(chunk, end);
+		p2m_put_node(lock, p2m_lookup_node(lock, chunk, level), ip);
+	}
+}
+
+/*
+ * Get the first @max_nodes of the cover of chunks [@first, @end).  Returns how
+ * many chunks that is.  A prefix of a cover, up to a node's end, is the cover
+ * of what it covers: so it can be put as a range of its own.
+ */
+static inline long p2m_get_chunks(struct p2m_rangelock *lock,
+				  unsigned long first, unsigned long end,
+				  unsigned long max_nodes, enum p2m_wait wait,
+				  unsigned int subclass, unsigned long ip)
+{
+	unsigned long chunk = first;
+	struct p2m_node *node;
+	unsigned int level;
+	int err;
+
+	for (; chunk < end && max_nodes--; chunk += 1UL << p2m_shift(level)) {
+		level = p2m_cover_level(chunk, end);
+		node = p2m_node_at(lock, chunk, level, wait);
+		err = node ? p2m_get_node(lock, node, wait, subclass, ip) :
+			     -ENOMEM;
+		if (unlikely(err)) {
+			p2m_put_chunks(lock, first, chunk, ip);
+			return err;
+		}
+	}
+	return chunk - first;
+}
+
+/**
+ * __get_p2m() - get exclusive access to [gfn, gfn + nr): all kinds of it
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @nr: number of frames, at least 1
+ * @wait: what to do when another task holds some of it
+ * @subclass: for lockdep; 0, or more while holding some of another guest's
+ *
+ * The functions of p2m_rangelock.h are this one with some arguments filled in.
+ *
+ * Context: process context; may sleep unless @wait is P2M_TRY.
+ * Return: 0; -EINVAL if @nr is 0 or the range is past 2^P2M_GFN_BITS; -ENOMEM;
+ * -EDEADLK; -EOVERFLOW; -EBUSY if @wait is P2M_TRY; -EINTR if it is
+ * P2M_WAIT_KILLABLE or P2M_WAIT_INTERRUPTIBLE.  After an error nothing more is
+ * held than before.
+ */
+int __get_p2m(struct p2m_rangelock *lock, unsigned long gfn, unsigned long nr,
+	      enum p2m_wait wait, unsigned int subclass)
+{
+	unsigned long first, end;
+	long got;
+
+	if (wait != P2M_TRY)
+		might_sleep();
+	if (!p2m_chunks(gfn, nr, &first, &end))
+		return -EINVAL;
+
+	got = p2m_get_chunks(lock, first, end, ULONG_MAX, wait, subclass,
+			     _RET_IP_);
+	trace_p2m_get(lock, gfn, nr, _RET_IP_, min(got, 0L));
+	return min(got, 0L);
+}
+EXPORT_SYMBOL_GPL(__get_p2m);
+
+/**
+ * put_p2m_range() - undo one get of [gfn, gfn + nr)
+ * @lock: the guest's lock
+ * @gfn: as given to the get
+ * @nr: as given to the get
+ *
+ * A put of what the caller does not hold warns, and changes nothing.
+ *
+ * Context: the task that got it; may be atomic but not in an interrupt.
+ */
+void put_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
+		   unsigned long nr)
+{
+	unsigned long first, end;
+
+	if (WARN_ON_ONCE(!p2m_chunks(gfn, nr, &first, &end)))
+		return;
+	trace_p2m_put(lock, gfn, nr, _RET_IP_);
+	p2m_put_chunks(lock, first, end, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(put_p2m_range);
+
+/**
+ * get_p2m_step() - get the first part of a long range
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @nr: number of frames, at least 1
+ * @max_nodes: how many nodes of the tree to take at the most, at least 1
+ * @wait: what to do when another task holds some of it
+ *
+ * The caller works on the part, puts it with put_p2m_range(), and goes on from
+ * its end, so that nobody has to wait for all of the range.
+ *
+ * Context: process context; may sleep unless @wait is P2M_TRY.
+ * Return: how many frames, from @gfn on, are now held: @nr, or fewer; an error
+ * as for __get_p2m(); -EINVAL also if @max_nodes is 0.
+ */
+long get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
+		  unsigned long nr, unsigned int max_nodes, enum p2m_wait wait)
+{
+	unsigned long first, end, held;
+	long got;
+
+	if (wait != P2M_TRY)
+		might_sleep();
+	if (!max_nodes || !p2m_chunks(gfn, nr, &first, &end))
+		return -EINVAL;
+
+	got = p2m_get_chunks(lock, first, end, max_nodes, wait, 0, _RET_IP_);
+	if (got < 0) {
+		trace_p2m_get(lock, gfn, nr, _RET_IP_, got);
+		return got;
+	}
+	held = min(nr, ((first + got) << P2M_CHUNK_ORDER) - gfn);
+	trace_p2m_get(lock, gfn, held, _RET_IP_, 0);
+	return held;
+}
+EXPORT_SYMBOL_GPL(get_p2m_step);
+
+/**
+ * __get_p2m_all() - get exclusive access to the whole guest: all kinds of it
+ * @lock: the guest's lock
+ * @wait: what to do when another task holds some of it
+ * @subclass: for lockdep; 0, or more while holding some of another guest's
+ *
+ * Context: process context; may sleep unless @wait is P2M_TRY.
+ * Return: as __get_p2m(), but never -EINVAL or -ENOMEM.
+ */
+int __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
+		  unsigned int subclass)
+{
+	int err;
+
+	if (wait != P2M_TRY)
+		might_sleep();
+	err = p2m_get_node(lock, &lock->all, wait, subclass, _RET_IP_);
+	trace_p2m_get(lock, 0, p2m_node_nr(&lock->all), _RET_IP_, err);
+	return err;
+}
+EXPORT_SYMBOL_GPL(__get_p2m_all);
+
+/**
+ * put_p2m_all() - undo one get_p2m_all()
+ * @lock: the guest's lock
+ *
+ * Context: as put_p2m_range().
+ */
+void put_p2m_all(struct p2m_rangelock *lock)
+{
+	trace_p2m_put(lock, 0, p2m_node_nr(&lock->all), _RET_IP_);
+	p2m_put_node(lock, &lock->all, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(put_p2m_all);
+
+/**
+ * get_p2m_two() - get ranges of two guests, or two ranges of one
+ * @lock1: one guest's lock
+ * @gfn1: first frame there
+ * @lock2: another guest's lock, or the same
+ * @gfn2: first frame there
+ * @order: log2 of the number of frames, in both
+ *
+ * Two tasks that name the guests in different order do not deadlock.
+ *
+ * Context: process context; may sleep.
+ * Return: as __get_p2m() with P2M_WAIT.
+ */
+int get_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
+		struct p2m_rangelock *lock2, unsigned long gfn2,
+		unsigned int order)
+{
+	unsigned long nr = p2m_nr(order);
+	int err;
+
+	/* By guest, and within one guest by frame. */
+	if (lock1 > lock2 || (lock1 == lock2 && gfn1 > gfn2)) {
+		swap(lock1, lock2);
+		swap(gfn1, gfn2);
+	}
+	err = __get_p2m(lock1, gfn1, nr, P2M_WAIT, 0);
+	if (err)
+		return err;
+	err = __get_p2m(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2);
+	if (err)
+		put_p2m_range(lock1, gfn1, nr);
+	return err;
+}
+EXPORT_SYMBOL_GPL(get_p2m_two);
+
+/**
+ * put_p2m_two() - undo one get_p2m_two()
+ * @lock1: as given to the get
+ * @gfn1: as given to the get
+ * @lock2: as given to the get
+ * @gfn2: as given to the get
+ * @order: as given to the get
+ *
+ * Context: as put_p2m_range().
+ */
+void put_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
+		 struct p2m_rangelock *lock2, unsigned long gfn2,
+		 unsigned int order)
+{
+	put_p2m_range(lock1, gfn1, p2m_nr(order));
+	put_p2m_range(lock2, gfn2, p2m_nr(order));
+}
+EXPORT_SYMBOL_GPL(put_p2m_two);
+
+/* ------------------------------------------------------------------ */
+/* Asking                                                              */
+/* ------------------------------------------------------------------ */
+
+/* Does the current task hold all of the node of @level at @chunk? */
+static bool p2m_node_held(struct p2m_rangelock *lock, unsigned long chunk,
+			  unsigned int level)
+{
+	struct p2m_node *node = p2m_lookup_node(lock, chunk, level);
+	unsigned long i;
+
+	if (!node)
+		return p2m_owner(&lock->all) == current;
+	if (p2m_owner(node) == current || p2m_own_above(node))
+		return true;
+	if (!level)
+		return false;
+	for (i = 0; i < P2M_FANOUT; i++)
+		if (!p2m_node_held(lock, chunk + (i << p2m_shift(level - 1)),
+				   level - 1))
+			return false;
+	return true;
+}
+
+/**
+ * p2m_held() - does the current task hold all of [gfn, gfn + 2^order)?
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @order: log2 of the number of frames
+ *
+ * For assertions.  It does not matter by which gets the range is held.
+ *
+ * Context: any task's.
+ * Return: whether it does.
+ */
+bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn, unsigned int order)
+{
+	unsigned long chunk, end;
+	unsigned int level;
+
+	if (!p2m_chunks(gfn, p2m_nr(order), &chunk, &end))
+		return false;
+	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
+		level = p2m_cover_level(chunk, end);
+		if (!p2m_node_held(lock, chunk, level))
+			return false;
+	}
+	return true;
+}
+EXPORT_SYMBOL_GPL(p2m_held);
+
+/**
+ * p2m_held_all() - does the current task hold the whole guest?
+ * @lock: the guest's lock
+ *
+ * Context: any task's.
+ * Return: whether it does, by get_p2m_all().
+ */
+bool p2m_held_all(struct p2m_rangelock *lock)
+{
+	return p2m_owner(&lock->all) == current;
+}
+EXPORT_SYMBOL_GPL(p2m_held_all);
+
+/**
+ * p2m_rangelock_stat() - how often a get could not go straight through
+ * @lock: the guest's lock
+ * @stat: in which way
+ *
+ * Context: any.
+ * Return: how often since the lock was initialised.
+ */
+unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
+				 enum p2m_rangelock_stat stat)
+{
+	return atomic_long_read(&lock->stats[stat]);
+}
+EXPORT_SYMBOL_GPL(p2m_rangelock_stat);
+
+/* ------------------------------------------------------------------ */
+/* Beginning and end                                                   */
+/* ------------------------------------------------------------------ */
+
+void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
+			  struct lock_class_key *key)
+{
+	BUILD_BUG_ON(sizeof(struct p2m_node) != SMP_CACHE_BYTES);
+	BUILD_BUG_ON(P2M_CHUNKS_PER_PAGE > P2M_FANOUT);
+
+	memset(lock, 0, sizeof(*lock));
+	p2m_node_init(&lock->all, NULL, 0, P2M_LEVEL_ALL);
+	raw_spin_lock_init(&lock->grow);
+	lock->name = name;
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	debug_check_no_locks_freed((void *)lock, sizeof(*lock));
+	lockdep_init_map(&lock->dep_map, name, key, 0);
+#endif
+}
+EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
+
+/**
+ * p2m_rangelock_destroy() - free the tree of a lock that nobody holds
+ * @lock: the lock
+ *
+ * The caller sees to it that nobody is using @lock.  If something is held all
+ * the same, it warns and leaks the tree.
+ *
+ * Context: any.
+ */
+void p2m_rangelock_destroy(struct p2m_rangelock *lock)
+{
+	struct p2m_node *held = &lock->all;
+
+	if (!p2m_owner(held)) {
+		held = p2m_find(&lock->all, 0, true);
+		if (!held)
+			held = p2m_find(&lock->all, 0, false);
+	}
+	if (WARN(held, "p2m_rangelock: %s destroyed while [%#lx, +%#lx) is held by %p, from %pS\n",
+		 lock->name, held->gfn, p2m_node_nr(held), p2m_owner(held),
+		 (void *)held->ip))
+		return;
+	if (lock->root)
+		p2m_table_free(lock->root);
+	lock->root = NULL;
+}
+EXPORT_SYMBOL_GPL(p2m_rangelock_destroy);
+
+MODULE_AUTHOR("The p2m_rangelock developers");
+MODULE_DESCRIPTION("Exclusive locks on ranges of a guest's frames");
+MODULE_LICENSE("GPL");
