@@ -24,7 +24,8 @@ static struct percpu_counter p2m_total_store;
 
 /*
  * Every guest needs an address space of its own, to be zapped without the
- * others.  That takes an inode, and an inode a file system.
+ * others.  That takes an inode, and an inode a file system, which is mounted
+ * while there is a guest; being mounted it keeps the module from going.
  */
 static struct vfsmount *p2m_mnt;
 static int p2m_mnt_count;
@@ -41,6 +42,26 @@ static struct file_system_type p2m_fs_type = {
 	.kill_sb = kill_anon_super,
 };
 
+static struct inode *p2m_inode_new(void)
+{
+	struct inode *inode;
+	int err;
+
+	err = simple_pin_fs(&p2m_fs_type, &p2m_mnt, &p2m_mnt_count);
+	if (err)
+		return ERR_PTR(err);
+	inode = alloc_anon_inode(p2m_mnt->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+	return inode;
+}
+
+static void p2m_inode_put(struct inode *inode)
+{
+	iput(inode);
+	simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+}
+
 /**
  * p2m_guests_init() - what guests need before there is one
  *
@@ -56,16 +77,7 @@ int p2m_guests_init(void)
 		return err;
 	err = percpu_counter_init(&p2m_total_store, 0, GFP_KERNEL);
 	if (err)
-		goto out_pages;
-	err = simple_pin_fs(&p2m_fs_type, &p2m_mnt, &p2m_mnt_count);
-	if (err)
-		goto out_store;
-	return 0;
-
-out_store:
-	percpu_counter_destroy(&p2m_total_store);
-out_pages:
-	percpu_counter_destroy(&p2m_total_pages);
+		percpu_counter_destroy(&p2m_total_pages);
 	return err;
 }
 
@@ -76,7 +88,6 @@ out_pages:
  */
 void p2m_guests_exit(void)
 {
-	simple_release_fs(&p2m_mnt, &p2m_mnt_count);
 	WARN_ON(percpu_counter_sum(&p2m_total_store));
 	percpu_counter_destroy(&p2m_total_store);
 	WARN_ON(percpu_counter_sum(&p2m_total_pages));
@@ -107,7 +118,7 @@ struct p2m_guest *p2m_guest_create(void)
 		goto out_guest;
 	if (p2m_map_init(&guest->map, &guest->lock))
 		goto out_counters;
-	guest->inode = alloc_anon_inode(p2m_mnt->mnt_sb);
+	guest->inode = p2m_inode_new();
 	if (IS_ERR(guest->inode)) {
 		err = PTR_ERR(guest->inode);
 		goto out_map;
@@ -127,7 +138,7 @@ struct p2m_guest *p2m_guest_create(void)
 	return guest;
 
 out_inode:
-	iput(guest->inode);
+	p2m_inode_put(guest->inode);
 out_map:
 	p2m_map_destroy(&guest->map, NULL, NULL);
 out_counters:
@@ -162,7 +173,7 @@ void p2m_guest_destroy(struct p2m_guest *guest)
 
 	mem_cgroup_put(guest->memcg);
 	fput(guest->store);
-	iput(guest->inode);
+	p2m_inode_put(guest->inode);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, NULL);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
