@@ -10,6 +10,7 @@
 
 #include <linux/file.h>
 #include <linux/pagemap.h>
+#include <linux/sched/mm.h>
 
 #include "compat.h"
 #include "guest.h"
@@ -51,7 +52,7 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn)
 	struct page *page;
 	int err;
 
-	page = p2m_page_alloc(guest, GFP_HIGHUSER | __GFP_ZERO);
+	page = p2m_page_alloc(GFP_HIGHUSER | __GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	__SetPageUptodate(page);
@@ -96,16 +97,11 @@ static vm_fault_t p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 	return ret;
 }
 
-static vm_fault_t p2m_fault(struct vm_fault *vmf)
+static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 {
-	struct p2m_guest *guest = vmf->vma->vm_private_data;
 	unsigned long gfn = vmf->pgoff;
 	vm_fault_t ret;
 	int err;
-
-	p2m_count_event(guest, faults);
-	if (gfn >= atomic_long_read(&guest->gfns))
-		return VM_FAULT_SIGBUS;
 
 	err = try_get_p2m(&guest->lock, gfn, 0);
 	if (err == -EBUSY && fault_flag_allow_retry_first(vmf->flags))
@@ -121,6 +117,19 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 
 	ret = p2m_fault_held(vmf, guest);
 	put_p2m_gfn(&guest->lock, gfn);
+	return ret;
+}
+
+static vm_fault_t p2m_fault(struct vm_fault *vmf)
+{
+	struct p2m_guest *guest = vmf->vma->vm_private_data;
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	vm_fault_t ret;
+
+	p2m_count_event(guest, faults);
+	/* May let go of the guest. */
+	ret = p2m_touch(vmf, guest);
+	set_active_memcg(old);
 	return ret;
 }
 

@@ -6,7 +6,6 @@
 #include <linux/mutex.h>
 #include <linux/percpu_counter.h>
 #include <linux/pseudo_fs.h>
-#include <linux/sched/mm.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 
@@ -266,18 +265,15 @@ void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 
 /**
  * p2m_page_alloc() - a page for the map
- * @guest: whose
  * @gfp: GFP_HIGHUSER, and __GFP_ZERO if it is not going to be filled
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL.
  */
-struct page *p2m_page_alloc(struct p2m_guest *guest, gfp_t gfp)
+struct page *p2m_page_alloc(gfp_t gfp)
 {
-	struct mem_cgroup *old = set_active_memcg(guest->memcg);
 	struct page *page = alloc_page(gfp | __GFP_ACCOUNT);
 
-	set_active_memcg(old);
 	if (page)
 		percpu_counter_inc(&p2m_total_pages);
 	return page;

@@ -16,6 +16,10 @@
  * nested tables hold none.  To take a page away: change the entry, so that no
  * new fault finds it; wait for faults that have found it already, by its page
  * lock; zap; and only if the map's reference is then the last, take it.
+ *
+ * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
+ * process that opened the guest, whoever makes it grow: the ways in (a fault, an
+ * ioctl) make that cgroup the active one.
  */
 #ifndef _P2M_GUEST_H
 #define _P2M_GUEST_H
@@ -89,7 +93,7 @@ void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats);
 void p2m_guests_totals(struct p2m_totals *totals);
 void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 			 void *arg);
-struct page *p2m_page_alloc(struct p2m_guest *guest, gfp_t gfp);
+struct page *p2m_page_alloc(gfp_t gfp);
 void p2m_page_free(struct page *page);
 void p2m_store_account(long frames);
 void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);

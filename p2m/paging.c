@@ -35,13 +35,8 @@
 
 static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	struct page *page;
-
-	page = shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
+	return shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
 					   GFP_HIGHUSER | __GFP_NOWARN);
-	set_active_memcg(old);
-	return page;
 }
 
 static int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
@@ -98,7 +93,7 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 	int err;
 
 	lockdep_assert_p2m_held(&guest->lock, gfn, 0);
-	page = p2m_page_alloc(guest, GFP_HIGHUSER);
+	page = p2m_page_alloc(GFP_HIGHUSER);
 	if (!page) {
 		err = -ENOMEM;
 		goto out;
@@ -294,6 +289,7 @@ static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 				      unsigned long nr, struct p2m_range *range))
 {
 	unsigned long end, nr, gfn = range->gfn;
+	struct mem_cgroup *old;
 	int err = 0;
 
 	if (!range->nr || range->nr > P2M_MAX_GFNS ||
@@ -308,6 +304,7 @@ static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 	range->done = 0;
 	range->busy = 0;
 
+	old = set_active_memcg(guest->memcg);
 	while (range->next < end && !(range->max && range->done == range->max)) {
 		gfn = p2m_next_table(&guest->map, range->next, end);
 		if (gfn > range->next) {
@@ -328,6 +325,7 @@ static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 			break;
 		cond_resched();
 	}
+	set_active_memcg(old);
 	return range->next > range->gfn ? 0 : err;
 }
 
