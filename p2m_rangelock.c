@@ -70,9 +70,9 @@
  * cost it its place.  When a node becomes free those at the head are woken:
  * as many as only want to go below or see it free, or one that wants to own
  * it.  They are woken to try again; the node is not handed over, since a task
- * that is running makes better use of it meanwhile.  But a waiter that was
- * woken and found the node gone sets HANDOFF, and from then on only the first
- * in line may take it.
+ * that is running makes better use of it meanwhile.  But a get that has slept
+ * and is first in line sets HANDOFF, and from then on only the first in line may
+ * take that node or go below it.
  *
  * The WAITERS bit in the owner word makes the put look at the queue.  It is set
  * by a read-modify-write of that word, under p2m_graph, after which the waiter
@@ -142,7 +142,7 @@ struct p2m_table {
  * @ip: who called
  * @state: the task state to sleep in; TASK_RUNNING to not sleep
  * @pass_from: the claim of a node of this level or higher need not be heeded
- * @searched: up to this level it is known whether it must be
+ * @searched: levels of which it is known whether they must be, as a bit mask
  * @cycle: the deadlock found, for the report
  */
 struct p2m_get {
@@ -559,6 +559,8 @@ static void p2m_enqueue(struct p2m_get *get, struct p2m_node *node)
 static void p2m_dequeue(struct p2m_get *get)
 {
 	struct p2m_node *node = get->on;
+	bool first = !p2m_draining(get) && p2m_first_in_line(get);
+	long flags = 0;
 
 	lockdep_assert_held(&p2m_graph);
 	hash_del(&get->hash);
@@ -566,9 +568,11 @@ static void p2m_dequeue(struct p2m_get *get)
 	hlist_del(&get->link);
 	get->on = NULL;
 
-	/* The next in line has not been passed over yet. */
-	atomic_long_and(hlist_empty(&node->waiters) ? ~P2M_FLAGS : ~P2M_HANDOFF,
-			&node->owner);
+	if (first)
+		flags |= P2M_HANDOFF;	/* the next in line sets its own */
+	if (hlist_empty(&node->waiters))
+		flags |= P2M_WAITERS;
+	atomic_long_and(~flags, &node->owner);
 	if (!p2m_owner(node))
 		p2m_kick(node);
 }
@@ -688,19 +692,41 @@ static void p2m_report_cycle(struct p2m_cycle *cycle)
 /* Getting one node                                                    */
 /* ------------------------------------------------------------------ */
 
-/* CHECK: the nearest node above that is another task's, and to be heeded. */
-static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
-					   unsigned int pass_from)
+/* Does the current task own a node above?  Then @node is its own too. */
+static bool p2m_own_above(struct p2m_node *node)
 {
-	struct task_struct *owner;
+	while ((node = READ_ONCE(node->parent)))
+		if (p2m_owner(node) == current)
+			return true;
+	return false;
+}
+
+/* Must a getter below @node, whose owner word is @old, wait for it? */
+static bool p2m_heed(struct p2m_node *node, long old, struct p2m_get *get)
+{
+	if (p2m_task(old))
+		return p2m_task(old) != current;
+	/* It is free, but somebody has waited for long enough. */
+	return (old & P2M_HANDOFF) && !p2m_own_above(node) &&
+	       !(get && get->on == node && p2m_first_in_line(get));
+}
+
+/*
+ * CHECK: the nearest node above that is to be heeded.  @get is NULL for a get
+ * that has not waited, and knows of nothing that it may pass.
+ */
+static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
+					   struct p2m_get *get)
+{
+	long old;
 
 	/* A new root's parenthood is read before its owner: see p2m_grow(). */
 	while ((node = smp_load_acquire(&node->parent))) {
-		if (node->level >= pass_from)
+		if (get && node->level >= get->pass_from)
 			return NULL;
 		/* Pairs with the release in p2m_release() of that node. */
-		owner = p2m_task(atomic_long_read_acquire(&node->owner));
-		if (unlikely(owner && owner != current))
+		old = atomic_long_read_acquire(&node->owner);
+		if (unlikely(old) && p2m_heed(node, old, get))
 			return node;
 	}
 	return NULL;
@@ -720,22 +746,13 @@ static void p2m_pass(struct p2m_node *node)
 			atomic_inc(&node->passes);
 }
 
-/* Does the current task own a node above?  Then @node is its own too. */
-static bool p2m_own_above(struct p2m_node *node)
-{
-	while ((node = READ_ONCE(node->parent)))
-		if (p2m_owner(node) == current)
-			return true;
-	return false;
-}
-
 /* Find out whether @get may pass the claim of @above. */
 static void p2m_search(struct p2m_get *get, struct p2m_node *above)
 {
 	/* Where the claimer is known to be alone, nothing is ours. */
 	if (!READ_ONCE(above->drained) && p2m_find(above, 0, true))
 		get->pass_from = above->level;
-	get->searched = above->level;
+	get->searched |= BIT(above->level);
 }
 
 /* TAKE, once. */
@@ -747,8 +764,7 @@ static bool p2m_take(struct p2m_get *get)
 	do {
 		if (p2m_task(old))
 			return false;
-		if ((old & P2M_HANDOFF) &&
-		    (get->on != node || !p2m_first_in_line(get)))
+		if ((old & P2M_HANDOFF) && p2m_heed(node, old, get))
 			return false;
 		/* Full barrier: pairs with that of whoever claims above. */
 	} while (!atomic_long_try_cmpxchg(&node->owner, &old, (long)current | old));
@@ -765,13 +781,13 @@ static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
 	struct p2m_node *node = get->want, *above;
 
 	/* Looking first is not needed, but saves the claimer from meeting us. */
-	above = p2m_claimed(node, get->pass_from);
+	above = p2m_claimed(node, get);
 	if (above)
 		return above;
 	if (!p2m_take(get))
 		return node;
 
-	above = p2m_claimed(node, get->pass_from);
+	above = p2m_claimed(node, get);
 	if (!above) {
 		if (get->pass_from != P2M_LEVEL_NONE)
 			p2m_pass(node);
@@ -788,7 +804,7 @@ static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
 /* Is @above a claim of which it is not known whether it may be passed? */
 static bool p2m_unsearched(struct p2m_get *get, struct p2m_node *above)
 {
-	return above != get->want && above->level > get->searched;
+	return above != get->want && !(get->searched & BIT(above->level));
 }
 
 /* Is it worth spinning for @node, since its owner is at work? */
@@ -826,7 +842,7 @@ static struct p2m_node *p2m_spin(struct p2m_get *get)
 			continue;
 		}
 		/* Below one's own node there is only a back-off to wait for. */
-		if (blocker == get->want && p2m_own_above(blocker))
+		if (p2m_own_above(blocker))
 			n = P2M_SPIN;
 		else if (get->state == TASK_RUNNING || !p2m_owner_running(blocker))
 			break;
@@ -882,7 +898,6 @@ static int p2m_wait_own(struct p2m_get *get)
 			if (get->on)
 				p2m_dequeue(get);
 			p2m_enqueue(get, blocker);
-			slept = false;
 			continue;
 		}
 		if (slept && p2m_first_in_line(get))
@@ -1007,7 +1022,7 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 	/* TAKE, CHECK, BACK OFF.  Full barrier: as in p2m_take(). */
 	preempt_disable();
 	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)current);
-	if (likely(taken) && unlikely(p2m_claimed(node, P2M_LEVEL_NONE))) {
+	if (likely(taken) && unlikely(p2m_claimed(node, NULL))) {
 		p2m_release(node);
 		taken = false;
 	}

@@ -254,7 +254,8 @@ get_p2m_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
  *
  * Context: a task's, which may be atomic but not in an interrupt.
  * Return: as get_p2m() but never -EDEADLK; -EBUSY if another task holds some
- * of the range.
+ * of the range, waits for it, or is trying to get it at this instant: of two
+ * that overlap, both may fail.
  */
 static inline int __must_check try_get_p2m(struct p2m_rangelock *lock,
 					   unsigned long gfn,
