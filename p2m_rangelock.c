@@ -457,38 +457,6 @@ static struct p2m_node *p2m_find(struct p2m_node *top, unsigned long chunk,
 }
 
 /* ------------------------------------------------------------------ */
-/* Lockdep: one lock a guest, however many nodes                       */
-/* ------------------------------------------------------------------ */
-
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
-/*
- * Lockdep sees a guest's lock as held from a task's first node to its last.
- * A later get that may wait is an acquisition like the first, which must not
- * happen under a lock that is itself taken while holding; so the map is moved
- * to the top of the task's stack of held locks.
- */
-static void p2m_dep_get(struct p2m_rangelock *lock, enum p2m_wait wait,
-			unsigned int subclass, unsigned long ip)
-{
-	if (lock_is_held(&lock->dep_map))
-		lock_release(&lock->dep_map, ip);
-	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL, ip);
-}
-
-/* After a put, or a get that failed: is there anything left? */
-static void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip)
-{
-	if (p2m_owner(&lock->all) != current && !p2m_find(&lock->all, 0, true) &&
-	    lock_is_held(&lock->dep_map))
-		lock_release(&lock->dep_map, ip);
-}
-#else
-static inline void p2m_dep_get(struct p2m_rangelock *lock, enum p2m_wait wait,
-			       unsigned int subclass, unsigned long ip) { }
-static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
-#endif
-
-/* ------------------------------------------------------------------ */
 /* Queues; all of it under p2m_graph                                    */
 /* ------------------------------------------------------------------ */
 
@@ -689,7 +657,7 @@ static void p2m_report_cycle(struct p2m_cycle *cycle)
 }
 
 /* ------------------------------------------------------------------ */
-/* Getting one node                                                    */
+/* Waiting for one node                                                */
 /* ------------------------------------------------------------------ */
 
 /* Does the current task own a node above?  Then @node is its own too. */
@@ -1002,6 +970,46 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 	return err;
 }
 
+/* ------------------------------------------------------------------ */
+/* Lockdep: one lock a guest, however many nodes                       */
+/* ------------------------------------------------------------------ */
+
+#ifdef CONFIG_DEBUG_LOCK_ALLOC
+/*
+ * Lockdep sees a guest's lock as held from a task's first node to its last.
+ * A later get that may wait is an acquisition like the first, which must not
+ * happen under a lock that is itself taken while holding; so the map is moved
+ * to the top of the task's stack of held locks.
+ */
+static void p2m_dep_get(struct p2m_rangelock *lock, struct p2m_node *node,
+			enum p2m_wait wait, unsigned int subclass,
+			unsigned long ip)
+{
+	if (p2m_own_above(node))
+		return;		/* cannot wait */
+	if (lock_is_held(&lock->dep_map))
+		lock_release(&lock->dep_map, ip);
+	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL, ip);
+}
+
+/* After a put, or a get that failed: is there anything left? */
+static void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip)
+{
+	if (p2m_owner(&lock->all) != current && !p2m_find(&lock->all, 0, true) &&
+	    lock_is_held(&lock->dep_map))
+		lock_release(&lock->dep_map, ip);
+}
+#else
+static inline void p2m_dep_get(struct p2m_rangelock *lock,
+			       struct p2m_node *node, enum p2m_wait wait,
+			       unsigned int subclass, unsigned long ip) { }
+static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
+#endif
+
+/* ------------------------------------------------------------------ */
+/* Getting and putting one node                                         */
+/* ------------------------------------------------------------------ */
+
 static inline int p2m_get_node(struct p2m_rangelock *lock,
 			       struct p2m_node *node, enum p2m_wait wait,
 			       unsigned int subclass, unsigned long ip)
@@ -1017,12 +1025,13 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 		return 0;
 	}
 
-	p2m_dep_get(lock, wait, subclass, ip);
+	p2m_dep_get(lock, node, wait, subclass, ip);
 
 	/* TAKE, CHECK, BACK OFF.  Full barrier: as in p2m_take(). */
 	preempt_disable();
 	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)current);
 	if (likely(taken) && unlikely(p2m_claimed(node, NULL))) {
+		p2m_count(node, P2M_STAT_backoffs);
 		p2m_release(node);
 		taken = false;
 	}
@@ -1041,12 +1050,17 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 	return 0;
 }
 
+static inline bool p2m_warn_not_held(struct p2m_rangelock *lock,
+				     unsigned long ip, bool held)
+{
+	return WARN_ONCE(!held, "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
+			 lock->name, (void *)ip);
+}
+
 static inline void p2m_put_node(struct p2m_rangelock *lock,
 				struct p2m_node *node, unsigned long ip)
 {
-	if (WARN_ONCE(!node || p2m_owner(node) != current,
-		      "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
-		      lock->name, (void *)ip))
+	if (p2m_warn_not_held(lock, ip, node && p2m_owner(node) == current))
 		return;
 	if (--node->depth)
 		return;
@@ -1100,6 +1114,22 @@ static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
 	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT |
 			     (wait == P2M_TRY ? GFP_NOWAIT | __GFP_NOWARN :
 						GFP_KERNEL));
+}
+
+/* Does the current task own every node of the cover of [@chunk, @end)? */
+static bool p2m_own_cover(struct p2m_rangelock *lock, unsigned long chunk,
+			  unsigned long end)
+{
+	struct p2m_node *node;
+	unsigned int level;
+
+	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
+		level = p2m_cover_level(chunk, end);
+		node = p2m_lookup_node(lock, chunk, level);
+		if (!node || p2m_owner(node) != current)
+			return false;
+	}
+	return true;
 }
 
 static void p2m_put_chunks(struct p2m_rangelock *lock, unsigned long chunk,
@@ -1191,6 +1221,9 @@ void put_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
 	unsigned long first, end;
 
 	if (WARN_ON_ONCE(!p2m_chunks(gfn, nr, &first, &end)))
+		return;
+	if (end - first > 1 && p2m_warn_not_held(lock, _RET_IP_,
+						 p2m_own_cover(lock, first, end)))
 		return;
 	trace_p2m_put(lock, gfn, nr, _RET_IP_);
 	p2m_put_chunks(lock, first, end, _RET_IP_);
@@ -1327,18 +1360,27 @@ EXPORT_SYMBOL_GPL(put_p2m_two);
 /* Asking                                                              */
 /* ------------------------------------------------------------------ */
 
+/* The lowest node there is around @chunk, not below @level. */
+static struct p2m_node *p2m_nearest(struct p2m_rangelock *lock,
+				    unsigned long chunk, unsigned int level)
+{
+	struct p2m_node *node = NULL;
+
+	while (!node && level < P2M_MAX_LEVEL)
+		node = p2m_lookup_node(lock, chunk, level++);
+	return node ?: &lock->all;
+}
+
 /* Does the current task hold all of the node of @level at @chunk? */
 static bool p2m_node_held(struct p2m_rangelock *lock, unsigned long chunk,
 			  unsigned int level)
 {
-	struct p2m_node *node = p2m_lookup_node(lock, chunk, level);
+	struct p2m_node *node = p2m_nearest(lock, chunk, level);
 	unsigned long i;
 
-	if (!node)
-		return p2m_owner(&lock->all) == current;
 	if (p2m_owner(node) == current || p2m_own_above(node))
 		return true;
-	if (!level)
+	if (!level || node->level != level)
 		return false;
 	for (i = 0; i < P2M_FANOUT; i++)
 		if (!p2m_node_held(lock, chunk + (i << p2m_shift(level - 1)),
