@@ -86,6 +86,12 @@
  * for it, but only to a task that is running, and which will do the same before
  * it sleeps.  So the last task to sleep in a cycle finds it.  The cycle is real:
  * every other task in it is asleep, so cannot put what it owns.
+ *
+ * GIVE WAY: a claim is held while draining, so it can be what closes a cycle: a
+ * task that owns something below, and waits for the claimed node, is waited for
+ * by the drain.  If the claimer owns nothing below, nobody needs to be refused.
+ * It gives the node up and waits for its turn again, behind that task.  So who
+ * holds nothing, and gets one node, is never refused.
  */
 
 #include <linux/export.h>
@@ -585,6 +591,7 @@ static void p2m_release(struct p2m_node *node)
 
 /**
  * struct p2m_cycle - who waits for whom, to be told when no lock is held
+ * @closed_by: the current task's node that the last one waits for
  * @nr: tasks in the cycle, of which the first P2M_CYCLE_MAX are kept
  * @wait: one task's wait
  * @wait.comm: its name
@@ -595,6 +602,7 @@ static void p2m_release(struct p2m_node *node)
  * @wait.ip: from where
  */
 struct p2m_cycle {
+	struct p2m_node *closed_by;
 	unsigned int nr;
 	struct {
 		char		comm[TASK_COMM_LEN];
@@ -623,14 +631,16 @@ static void p2m_cycle_add(struct p2m_cycle *cycle, struct p2m_get *get)
 /* Does whoever @get waits for wait, in the end, for the current task? */
 static bool p2m_closes_cycle(struct p2m_get *get)
 {
+	struct p2m_cycle *cycle = get->cycle;
 	unsigned int n = p2m_nr_waiting;
 	struct task_struct *owner;
 
 	lockdep_assert_held(&p2m_graph);
-	get->cycle->nr = 0;
+	cycle->nr = 0;
 	for (; get && n; n--) {
-		p2m_cycle_add(get->cycle, get);
+		p2m_cycle_add(cycle, get);
 		owner = p2m_owner(get->on);
+		cycle->closed_by = get->on;
 		if (owner == current)
 			return true;
 		if (!owner)
@@ -829,10 +839,8 @@ static int p2m_block(struct p2m_get *get)
 		p2m_count(get->on, P2M_STAT_interrupted);
 		return -EINTR;
 	}
-	if (p2m_closes_cycle(get)) {
-		p2m_count(get->on, P2M_STAT_deadlocks);
+	if (p2m_closes_cycle(get))
 		return -EDEADLK;
-	}
 	/* Pairs with wake_up_process() in p2m_kick(), under p2m_graph. */
 	set_current_state(get->state);
 	owner = p2m_owner(get->on);
@@ -937,6 +945,13 @@ static int p2m_drain(struct p2m_get *get)
 	return 0;
 }
 
+/* Is the deadlock that a drain found only due to its own claim? */
+static bool p2m_must_give_way(struct p2m_get *get)
+{
+	return get->cycle->closed_by == get->want &&
+	       !p2m_find(get->want, 0, true);
+}
+
 /* A get that did not go straight through, or of a node with others below. */
 static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 				 enum p2m_wait wait, unsigned long ip)
@@ -956,17 +971,29 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 		.pass_from = P2M_LEVEL_NONE,
 		.cycle = &cycle,
 	};
+	bool yield;
 	int err = 0;
 
 	if (!taken && p2m_spin(&get))
 		err = wait == P2M_TRY ? -EBUSY : p2m_wait_own(&get);
-	if (!err && node->level) {
+
+	while (!err && node->level) {
 		err = p2m_drain(&get);
-		if (err)
-			p2m_release(node);
+		if (!err)
+			break;
+		yield = err == -EDEADLK && p2m_must_give_way(&get);
+		p2m_release(node);
+		if (yield) {
+			/* GIVE WAY, and with a new ticket queue behind. */
+			get.ticket = 0;
+			err = p2m_wait_own(&get);
+		}
 	}
-	if (err == -EDEADLK)
+
+	if (err == -EDEADLK) {
+		p2m_count(node, P2M_STAT_deadlocks);
 		p2m_report_cycle(&cycle);
+	}
 	return err;
 }
 

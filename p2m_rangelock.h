@@ -28,7 +28,9 @@
  *    put in any order.  A put drops what its own get took and nothing else.
  *  - No silent deadlock.  A get whose wait would close a cycle of waiting
  *    tasks, over any number of guests, returns -EDEADLK instead, and what it
- *    had taken by then it has given back.
+ *    had taken by then it has given back.  To wait behind a wide get counts as
+ *    waiting for it.  A task that holds nothing is never refused an aligned
+ *    range or the whole guest.
  *  - Fair.  Waiters are served by order of arrival, but for a running task's
  *    short spin.  A wide get is not starved by narrow ones or the other way
  *    round.  A task that already holds something under a node that a wide get
