@@ -952,6 +952,23 @@ static bool p2m_must_give_way(struct p2m_get *get)
 	       !p2m_find(get->want, 0, true);
 }
 
+/*
+ * GIVE WAY.  Just to release the node would not do: this task is running, and
+ * would take it again before the one that it gives way to has woken up.
+ */
+static void p2m_give_way(struct p2m_get *get)
+{
+	struct p2m_node *node = get->want;
+
+	raw_spin_lock(&p2m_graph);
+	get->ticket = 0;
+	p2m_enqueue(get, node);
+	if (!p2m_first_in_line(get))
+		atomic_long_or(P2M_HANDOFF, &node->owner);
+	p2m_release_waited(node);
+	raw_spin_unlock(&p2m_graph);
+}
+
 /* A get that did not go straight through, or of a node with others below. */
 static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 				 enum p2m_wait wait, unsigned long ip)
@@ -971,7 +988,6 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 		.pass_from = P2M_LEVEL_NONE,
 		.cycle = &cycle,
 	};
-	bool yield;
 	int err = 0;
 
 	if (!taken && p2m_spin(&get))
@@ -981,12 +997,11 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 		err = p2m_drain(&get);
 		if (!err)
 			break;
-		yield = err == -EDEADLK && p2m_must_give_way(&get);
-		p2m_release(node);
-		if (yield) {
-			/* GIVE WAY, and with a new ticket queue behind. */
-			get.ticket = 0;
+		if (err == -EDEADLK && p2m_must_give_way(&get)) {
+			p2m_give_way(&get);
 			err = p2m_wait_own(&get);
+		} else {
+			p2m_release(node);
 		}
 	}
 
