@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0
+# For people; `make help` is the manual.  The kernel's build reads Kbuild.
+
+# The kernel to build for: the running one if it has headers, else the one with
+# the newest headers there are; else scripts/setup fetches some.
+find_kdir = $(patsubst %/Makefile,%,$(firstword \
+	$(wildcard /lib/modules/$(shell uname -r)/build/Makefile) \
+	$(shell ls -d /lib/modules/*/build/Makefile 2>/dev/null | sort -rV)))
+KDIR ?= $(find_kdir)
+PREFIX ?= /usr/local
+INSTALL_MOD_PATH ?= $(DESTDIR)
+export INSTALL_MOD_PATH
+TOOLS = $(DESTDIR)$(PREFIX)/lib/p2m_rangelock
+
+all: modules
+
+help:
+	@sed -n 's/^#| \{0,1\}//p' $(CURDIR)/Makefile
+
+#| p2m_rangelock: KVM guests whose memory can be paged out and back while they
+#| run, under a tree of exclusive range locks.  README.md says what for.
+#|
+#| To look at it.  Each of these can be the first command on a fresh Debian 12;
+#| what is missing is fetched first (packages through sudo), once.
+#|
+#|   make demo         a Debian guest on /dev/p2m in stock QEMU is paged out and
+#|                     back while it checks its memory: in an emulated host, so
+#|                     nothing of this machine is touched; 3 minutes or less
+#|   make demo-host    the same on this machine's own KVM; loads the modules
+#|                     for that time, after asking
+#|   make check        every test: lint, then real guests in the emulated host
+#|   make bench-boot   what a boot costs on /dev/p2m, compared with memfd
+#|   make bench        every benchmark; figures are kept in results/
+#|
+#| To use it.
+#|
+#|   make              build p2m_rangelock.ko and kvm_p2m.ko, here
+#|   make install      as root: install both modules, and p2mctl in PREFIX/sbin
+#|   make modules_install   as root: the modules alone
+#|   make clean        remove what was built
+#|
+#|   then, as root:    modprobe kvm_p2m
+#|   and for QEMU:     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=512M
+#|                     -machine memory-backend=ram
+#|
+#| Settings, after the target:
+#|
+#|   KDIR=DIR     build for the kernel whose headers or build tree is DIR;
+#|                default: the running kernel's, else the newest under
+#|                /lib/modules, else Debian's, which setup then installs
+#|   V=1  W=1  C=1     the kernel build's: commands, more warnings, sparse
+#|   PREFIX=DIR   where p2mctl goes (/usr/local);  DESTDIR=DIR  for packagers
+#|
+#| For work on it.
+#|
+#|   scripts/vm --shell       a prompt in the emulated host, modules loaded
+#|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
+#|   scripts/lint             the first part of make check
+#|   scripts/test-guest [PROGRAM...]    the second, or one test of it
+#|
+#| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
+#| $XDG_CACHE_HOME), which can be deleted at any time.
+
+setup:
+	@scripts/setup
+
+modules modules_install:
+ifeq ($(KDIR),)
+	@scripts/setup
+	@$(MAKE) --no-print-directory $@ \
+		KDIR="$$(bash -c '. scripts/lib.sh && echo $$CACHE/stock/build')"
+else
+	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(key),,CONFIG_MODULE_SIG_ALL=) $@
+endif
+
+# Headers alone have neither the key that the kernel signs its modules with, nor
+# what its modules_install wants to see before it runs depmod.
+key = $(wildcard $(KDIR)/certs/signing_key.pem)
+release = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
+	$(KDIR)/include/generated/utsrelease.h)
+
+install: modules_install
+	$(if $(INSTALL_MOD_PATH),,depmod $(release))
+	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux
+	install -m 755 scripts/p2mctl $(TOOLS)
+	install -m 644 scripts/p2m.py $(TOOLS)
+	ln -sf ../lib/p2m_rangelock/p2mctl $(DESTDIR)$(PREFIX)/sbin/p2mctl
+	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
+
+demo demo-host bench-boot check: setup
+	@scripts/$@
+
+bench: bench-boot
+
+# Both what was built here and what the scripts built in the cache.
+clean:
+	@$(if $(KDIR),$(MAKE) -s -C $(KDIR) M=$(CURDIR) clean)
+	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
+
+.PHONY: all help setup modules modules_install install demo demo-host check \
+	bench bench-boot clean
