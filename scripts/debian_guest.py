@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the guest that scripts/guest-image builds, on stock QEMU, and listens to it.
+
+    with DebianGuest(image, P2M, workload_mib=300) as guest:
+        guest.wait(lambda: guest.ready, 120)
+        guest.finish()
+        guest.wait_exit(60)
+
+Used by demo-inside and bench-boot.
+"""
+
+import os
+import select
+import subprocess
+import time
+
+SIZE_MIB = 512
+
+# What the guest's memory is: QEMU's object for it.
+P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=%dM" % SIZE_MIB
+MEMFD = "memory-backend-memfd,id=ram,share=on,size=%dM" % SIZE_MIB
+
+
+class Failed(Exception):
+    """The guest or its QEMU did not do what it should, in words for a person."""
+
+
+class DebianGuest:
+    def __init__(self, image, memory, workload_mib):
+        self.booted = ""        # what the guest says it is
+        self.ready = False      # the workload's memory is filled
+        self.checked = 0        # pages that the workload checked
+        self.wrong = 0          # and found wrong
+        self.passes = 0         # times it went over all of its memory
+        self.reports = 0        # times it said so; it does every second
+        self.verified_mib = 0   # the last check of everything
+        self.verdict = ""
+        self.complaints = []    # the workload's lines about wrong pages
+
+        self._rest = b""
+        self._console = os.memfd_create("console")
+        self._errors = os.memfd_create("errors")
+        self.command = [
+            "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host",
+            "-smp", "2", "-m", "%dM" % SIZE_MIB,
+            "-object", memory, "-machine", "pc,memory-backend=ram",
+            "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
+            "-append", "console=ttyS0 quiet panic=-1 P2M_MIB=%d" % workload_mib,
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-serial", "file:/proc/self/fd/%d" % self._console, "-serial", "stdio"]
+        self._qemu = subprocess.Popen(self.command, stdin=subprocess.PIPE,
+                                      stdout=subprocess.PIPE, stderr=self._errors,
+                                      pass_fds=[self._console])
+        self.pid = self._qemu.pid
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._qemu.poll() is None:
+            self._qemu.kill()
+            self._qemu.wait()
+        os.close(self._console)
+        os.close(self._errors)
+
+    def listen(self, seconds):
+        """Take in what the guest says, for at most so long; False when its QEMU has closed the line."""
+        said = self._qemu.stdout.fileno()
+        if not select.select([said], [], [], seconds)[0]:
+            return True
+        data = os.read(said, 65536)
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._take(line.decode("ascii", "replace").strip())
+        return bool(data)
+
+    def _take(self, line):
+        word, _, rest = line.partition(" ")
+        if word == "booted":
+            self.booted = rest
+        elif word == "ready":
+            self.ready = True
+        elif word == "status":
+            self.checked, self.wrong, self.passes = map(int, rest.split())
+            self.reports += 1
+        elif word == "verified":
+            self.verified_mib = int(rest.split()[0])
+        elif word == "VERDICT":
+            self.verdict = rest
+        elif line:
+            self.complaints.append(line)
+
+    def wait(self, condition, seconds, meanwhile=lambda: None):
+        """Listen until condition() holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if not self.listen(0.2):
+                raise Failed("QEMU ended before its time (exit code %s)%s" %
+                             (self._qemu.wait(), self.last_words()))
+            if time.monotonic() > end:
+                raise Failed("the guest did not get there in %d s%s" % (seconds, self.last_words()))
+            meanwhile()
+
+    def wait_for_pass(self, seconds, meanwhile=lambda: None):
+        """Wait until the workload has gone over all of its memory, from now on."""
+        # The report on its way may be from before, and a pass be half done.
+        fresh = self.reports + 2
+        self.wait(lambda: self.reports >= fresh, seconds, meanwhile)
+        done = self.passes + 2
+        self.wait(lambda: self.passes >= done, seconds, meanwhile)
+
+    def finish(self):
+        """Tell the workload to check everything and give its verdict; the guest then powers off."""
+        self._qemu.stdin.write(b"finish\n")
+        self._qemu.stdin.flush()
+
+    def wait_exit(self, seconds):
+        end = time.monotonic() + seconds
+        while self.listen(max(0, end - time.monotonic())):
+            if time.monotonic() > end:
+                raise Failed("the guest did not power off in %d s%s" % (seconds, self.last_words()))
+        code = self._qemu.wait()
+        if code:
+            raise Failed("QEMU's exit code is %d%s" % (code, self.last_words()))
+
+    def last_words(self):
+        """The ends of QEMU's messages and of the guest's console, to print after a failure."""
+        text = ""
+        for name, file in ("QEMU said", self._errors), ("the guest's console", self._console):
+            content = os.pread(file, os.fstat(file).st_size, 0)
+            lines = content.decode("utf-8", "replace").splitlines()[-15:]
+            if lines:
+                text += "\n%s:\n  %s" % (name, "\n  ".join(lines))
+        return text

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * workload: keeps memory under checksum, for as long as it is told to.
+ *
+ *   workload MIB THREADS
+ *
+ * Runs in the demo's guest.  It fills MIB of memory with random data, and then
+ * THREADS threads go over it without end, each over its own part and in
+ * another random order every time: check that a page is what was last written
+ * to it, and write something new.  A line "finish" on standard input ends
+ * that: every page is checked once more, and the verdict given.  Says on
+ * standard output, a line at a time:
+ *
+ *   ready MIB                      the memory is filled
+ *   status CHECKED WRONG PASSES    once a second: pages checked and found wrong
+ *                                  so far, and times all memory was gone over
+ *   mismatch PAGE WORD WANT GOT    at once, for the first few
+ *   verified MIB WRONG             after "finish"
+ *   VERDICT ok | VERDICT bad       the last line
+ */
+#include <errno.h>
+#include <linux/types.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PAGE_SIZE	4096
+#define WORDS		(PAGE_SIZE / sizeof(__u64))
+#define MIB_PAGES	(1024 * 1024 / PAGE_SIZE)
+#define MAX_THREADS	64
+#define MAX_REPORTS	20
+
+/* What a page must hold: the stream that @seed begins, which adds up to @sum */
+struct record {
+	__u64 seed;
+	__u64 sum;
+};
+
+struct worker {
+	pthread_t thread;
+	size_t first;		/* its pages: [first, first + nr) */
+	size_t nr;
+	__u64 random;	/* state of its random numbers */
+	__u64 checked;	/* read by main() meanwhile */
+	__u64 passes;
+};
+
+static __u64 (*memory)[WORDS];
+static struct record *records;
+static __u64 wrong;
+static bool stopping;
+
+static __u64 next_random(__u64 *state)
+{
+	__u64 x = *state;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return *state = x;
+}
+
+static __u64 add_up(__u64 sum, __u64 word)
+{
+	return (sum << 1 | sum >> 63) + word;
+}
+
+static void write_page(size_t page, __u64 seed)
+{
+	struct record *record = &records[page];
+	__u64 state = seed, sum = 0;
+
+	for (size_t i = 0; i < WORDS; i++) {
+		__u64 word = next_random(&state);
+
+		memory[page][i] = word;
+		sum = add_up(sum, word);
+	}
+	record->seed = seed;
+	record->sum = sum;
+}
+
+static void report(size_t page, size_t word, __u64 want, __u64 got)
+{
+	if (__atomic_add_fetch(&wrong, 1, __ATOMIC_RELAXED) > MAX_REPORTS)
+		return;
+	printf("mismatch %zu %zu %#llx %#llx\n", page, word,
+	       want, got);
+}
+
+/* Both the words and the checksum: neither a stale page nor a stale record passes. */
+static void check_page(size_t page)
+{
+	const struct record *record = &records[page];
+	__u64 state = record->seed, sum = 0;
+
+	for (size_t i = 0; i < WORDS; i++) {
+		__u64 want = next_random(&state);
+		__u64 got = __atomic_load_n(&memory[page][i], __ATOMIC_RELAXED);
+
+		if (got != want) {
+			report(page, i, want, got);
+			return;
+		}
+		sum = add_up(sum, got);
+	}
+	if (sum != record->sum)
+		report(page, WORDS, record->sum, sum);
+}
+
+static size_t gcd(size_t a, size_t b)
+{
+	while (b) {
+		size_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* Go over all pages of a worker once, each exactly once, in a random order. */
+static void pass(struct worker *worker, bool rewrite)
+{
+	size_t at = next_random(&worker->random) % worker->nr;
+	size_t stride;
+
+	do {
+		stride = 1 + next_random(&worker->random) % worker->nr;
+	} while (gcd(stride, worker->nr) != 1);
+
+	for (size_t i = 0; i < worker->nr; i++) {
+		if (rewrite && __atomic_load_n(&stopping, __ATOMIC_RELAXED))
+			return;
+		check_page(worker->first + at);
+		if (rewrite)
+			write_page(worker->first + at, next_random(&worker->random));
+		__atomic_add_fetch(&worker->checked, 1, __ATOMIC_RELAXED);
+		at = (at + stride) % worker->nr;
+	}
+	if (rewrite)
+		__atomic_add_fetch(&worker->passes, 1, __ATOMIC_RELAXED);
+}
+
+static void *fill(void *arg)
+{
+	struct worker *worker = arg;
+
+	for (size_t i = 0; i < worker->nr; i++)
+		write_page(worker->first + i, next_random(&worker->random));
+	return NULL;
+}
+
+static void *run(void *arg)
+{
+	while (!__atomic_load_n(&stopping, __ATOMIC_RELAXED))
+		pass(arg, true);
+	return NULL;
+}
+
+static void *verify(void *arg)
+{
+	pass(arg, false);
+	return NULL;
+}
+
+static void start(struct worker *workers, size_t nr, void *(*function)(void *))
+{
+	for (size_t i = 0; i < nr; i++) {
+		int err = pthread_create(&workers[i].thread, NULL, function, &workers[i]);
+
+		if (err) {
+			fprintf(stderr, "workload: no thread: %s\n", strerror(err));
+			exit(1);
+		}
+	}
+}
+
+static void join(struct worker *workers, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		pthread_join(workers[i].thread, NULL);
+}
+
+static void print_status(const struct worker *workers, size_t nr)
+{
+	__u64 checked = 0, passes = ~0ULL;
+
+	for (size_t i = 0; i < nr; i++) {
+		__u64 mine = __atomic_load_n(&workers[i].passes, __ATOMIC_RELAXED);
+
+		checked += __atomic_load_n(&workers[i].checked, __ATOMIC_RELAXED);
+		if (mine < passes)
+			passes = mine;
+	}
+	printf("status %llu %llu %llu\n", checked,
+	       __atomic_load_n(&wrong, __ATOMIC_RELAXED),
+	       passes);
+}
+
+/* Report until somebody writes "finish".  False: whoever would have is gone. */
+static bool wait_for_finish(const struct worker *workers, size_t nr)
+{
+	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
+	char line[64];
+
+	for (;;) {
+		int ready = poll(&input, 1, 1000);
+
+		if (ready < 0 && errno != EINTR)
+			return false;
+		if (ready > 0) {
+			if (!fgets(line, sizeof(line), stdin))
+				return false;
+			if (!strncmp(line, "finish", 6))
+				return true;
+		}
+		print_status(workers, nr);
+	}
+}
+
+static void *map(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED) {
+		perror("workload: mmap");
+		exit(1);
+	}
+	return at;
+}
+
+int main(int argc, char **argv)
+{
+	struct worker workers[MAX_THREADS] = {};
+	size_t mib, pages, nr;
+	struct timespec now;
+	bool told;
+
+	mib = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
+	nr = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+	if (!mib || !nr || nr > MAX_THREADS) {
+		fprintf(stderr, "usage: workload MIB THREADS (1 to %d)\n", MAX_THREADS);
+		return 2;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+
+	pages = mib * MIB_PAGES;
+	memory = map(pages * PAGE_SIZE);
+	records = map(pages * sizeof(*records));
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	for (size_t i = 0; i < nr; i++) {
+		workers[i].first = pages * i / nr;
+		workers[i].nr = pages * (i + 1) / nr - workers[i].first;
+		workers[i].random = (now.tv_sec * 1000000007ULL + now.tv_nsec) * (2 * i + 1) | 1;
+	}
+
+	start(workers, nr, fill);
+	join(workers, nr);
+	printf("ready %zu\n", mib);
+
+	start(workers, nr, run);
+	told = wait_for_finish(workers, nr);
+	__atomic_store_n(&stopping, true, __ATOMIC_RELAXED);
+	join(workers, nr);
+
+	start(workers, nr, verify);
+	join(workers, nr);
+	print_status(workers, nr);
+	printf("verified %zu %llu\n", mib, wrong);
+	printf("VERDICT %s\n", told && !wrong ? "ok" : "bad");
+	return !told || wrong;
+}
