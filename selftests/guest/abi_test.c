@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the manual in p2m/uapi/p2m.h promises for bad input: the errno it lists,
+ * in the order it lists them, with nothing changed and nothing written.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <termios.h>
+
+#include "p2m_guest.h"
+#include "kselftest_harness.h"
+
+#define NR_FRAMES	64UL
+#define NR_OUT		32UL	/* of which are in the store */
+
+/* As published first.  They stay when the structures grow. */
+#define INFO_SIZE_1	32
+#define STATS_SIZE_1	88
+#define RANGE_SIZE_1	56
+
+/* Any call's structure, and room for one from the future */
+union call {
+	struct {
+		u32 size;
+		u32 flags;
+	};
+	struct p2m_range range;
+	unsigned char bytes[P2M_PAGE_SIZE];
+};
+
+FIXTURE(abi)
+{
+	struct p2m_mem mem;
+	char *pages;	/* two, the second not accessible */
+};
+
+FIXTURE_VARIANT(abi)
+{
+	unsigned long cmd;
+	u32 first_size;
+};
+
+FIXTURE_VARIANT_ADD(abi, get_info)
+{
+	.cmd = P2M_GET_INFO,
+	.first_size = INFO_SIZE_1,
+};
+
+FIXTURE_VARIANT_ADD(abi, get_stats)
+{
+	.cmd = P2M_GET_STATS,
+	.first_size = STATS_SIZE_1,
+};
+
+FIXTURE_VARIANT_ADD(abi, page_out)
+{
+	.cmd = P2M_PAGE_OUT,
+	.first_size = RANGE_SIZE_1,
+};
+
+FIXTURE_VARIANT_ADD(abi, page_in)
+{
+	.cmd = P2M_PAGE_IN,
+	.first_size = RANGE_SIZE_1,
+};
+
+/* Half of the frames in the store, so that a move in either direction shows */
+static void half_out(struct p2m_mem *mem)
+{
+	p2m_mem_open(mem, NR_FRAMES);
+	p2m_mem_fill(mem, 0, NR_FRAMES);
+	TEST_ASSERT(p2m_move(mem->fd, P2M_PAGE_OUT, 0, NR_OUT).done == NR_OUT,
+		    "half of the frames go out");
+}
+
+FIXTURE_SETUP(abi)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	half_out(&self->mem);
+	self->pages = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->pages);
+	ASSERT_EQ(0, mprotect(self->pages + P2M_PAGE_SIZE, P2M_PAGE_SIZE,
+			      PROT_NONE));
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	p2m_mem_close(&self->mem);
+	munmap(self->pages, 2 * P2M_PAGE_SIZE);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+/*
+ * A call that would succeed, and move all that can be moved.  The fields that
+ * come out hold something, to see whether they are written.
+ */
+static void good_call(union call *call, unsigned long cmd, u32 size)
+{
+	memset(call, 0, sizeof(*call));
+	if (cmd == P2M_GET_INFO) {
+		memset(call->bytes, 0x5a, INFO_SIZE_1);
+	} else if (cmd == P2M_GET_STATS) {
+		memset(call->bytes, 0x5a, STATS_SIZE_1);
+	} else {
+		memset(call->bytes, 0x5a, RANGE_SIZE_1);
+		call->range.gfn = 0;
+		call->range.nr = NR_FRAMES;
+		call->range.max = 0;
+	}
+	call->size = size;
+	call->flags = 0;
+}
+
+struct snapshot {
+	struct p2m_stats stats;
+	struct p2m_info info;
+};
+
+static void take(struct snapshot *snap, int fd)
+{
+	snap->stats = p2m_stats(fd);
+	snap->info = p2m_info(fd);
+}
+
+static void expect_refusal(struct __test_metadata *_metadata, int line, int fd,
+			   unsigned long cmd, union call *call, int error)
+{
+	union call copy = *call;
+	struct snapshot before, after;
+
+	take(&before, fd);
+	EXPECT_EQ(-error, p2m_call(fd, cmd, call))
+		TH_LOG("asked at line %d", line);
+	take(&after, fd);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)))
+		TH_LOG("the guest changed, asked at line %d", line);
+	EXPECT_EQ(0, memcmp(&copy, call, sizeof(copy)))
+		TH_LOG("the structure was written, asked at line %d", line);
+}
+
+#define EXPECT_REFUSAL(fd, cmd, call, error) \
+	expect_refusal(_metadata, __LINE__, fd, cmd, call, error)
+
+static void expect_efault(struct __test_metadata *_metadata, int line, int fd,
+			  unsigned long cmd, void *where)
+{
+	struct snapshot before, after;
+
+	take(&before, fd);
+	EXPECT_EQ(-EFAULT, p2m_call(fd, cmd, where))
+		TH_LOG("asked at line %d", line);
+	take(&after, fd);
+	EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)))
+		TH_LOG("the guest changed, asked at line %d", line);
+}
+
+#define EXPECT_EFAULT(fd, cmd, where) \
+	expect_efault(_metadata, __LINE__, fd, cmd, where)
+
+TEST_F(abi, a_structure_that_cannot_be_read_is_efault)
+{
+	char *hole = self->pages + P2M_PAGE_SIZE;
+	union call call;
+	int fd = self->mem.fd;
+
+	EXPECT_EFAULT(fd, variant->cmd, NULL);
+	EXPECT_EFAULT(fd, variant->cmd, hole);
+	EXPECT_EFAULT(fd, variant->cmd, (void *)-P2M_PAGE_SIZE);
+
+	/* All but its last byte, all but its size, half of its size */
+	good_call(&call, variant->cmd, variant->first_size);
+	memcpy(hole - (variant->first_size - 1), &call, variant->first_size - 1);
+	EXPECT_EFAULT(fd, variant->cmd, hole - (variant->first_size - 1));
+	memcpy(hole - 4, &call, 4);
+	EXPECT_EFAULT(fd, variant->cmd, hole - 4);
+	EXPECT_EFAULT(fd, variant->cmd, hole - 2);
+
+	/* The tail of one from the future */
+	call.size = variant->first_size + 1;
+	memcpy(hole - variant->first_size, &call, variant->first_size);
+	EXPECT_EFAULT(fd, variant->cmd, hole - variant->first_size);
+}
+
+TEST_F(abi, a_structure_that_cannot_be_written_is_efault)
+{
+	union call *call = (union call *)self->pages;
+	union call copy;
+
+	good_call(call, variant->cmd, variant->first_size);
+	copy = *call;
+	ASSERT_EQ(0, mprotect(self->pages, P2M_PAGE_SIZE, PROT_READ));
+	EXPECT_EFAULT(self->mem.fd, variant->cmd, call);
+	EXPECT_EQ(0, memcmp(&copy, call, sizeof(copy)));
+}
+
+TEST_F(abi, a_size_too_small_or_over_a_page_is_einval)
+{
+	const u32 sizes[] = {
+		0, 1, 4, 8, variant->first_size - 1, P2M_PAGE_SIZE + 1,
+		2 * P2M_PAGE_SIZE, 0x7fffffff, 0x80000000, 0xffffffff,
+	};
+	union call call;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		good_call(&call, variant->cmd, sizes[i]);
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
+	}
+}
+
+TEST_F(abi, an_unknown_flag_is_einval)
+{
+	union call call;
+	int bit;
+
+	for (bit = 0; bit < 32; bit++) {
+		good_call(&call, variant->cmd, variant->first_size);
+		call.flags = 1U << bit;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
+	}
+}
+
+TEST_F(abi, a_larger_structure_with_news_in_it_is_e2big)
+{
+	const u32 sizes[] = {
+		variant->first_size + 1, variant->first_size + 8,
+		variant->first_size + 13, P2M_PAGE_SIZE,
+	};
+	union call call;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		good_call(&call, variant->cmd, sizes[i]);
+		call.bytes[sizes[i] - 1] = 1;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
+		good_call(&call, variant->cmd, sizes[i]);
+		call.bytes[variant->first_size] = 0x80;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
+		/* The size comes first, the flags after it. */
+		call.flags = 1;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
+	}
+}
+
+TEST_F(abi, a_larger_structure_without_news_is_fine)
+{
+	const u32 sizes[] = {
+		variant->first_size, variant->first_size + 1,
+		variant->first_size + 8, P2M_PAGE_SIZE,
+	};
+	union call call;
+	size_t i, byte;
+
+	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
+		good_call(&call, variant->cmd, sizes[i]);
+		memset(call.bytes + sizes[i], 0xaa, sizeof(call) - sizes[i]);
+		ASSERT_EQ(0, p2m_call(self->mem.fd, variant->cmd, &call));
+		EXPECT_EQ(sizes[i], call.size);
+		EXPECT_EQ(0, call.flags);
+		for (byte = variant->first_size; byte < sizes[i]; byte++)
+			ASSERT_EQ(0, call.bytes[byte]);
+		for (; byte < sizeof(call); byte++)
+			ASSERT_EQ(0xaa, call.bytes[byte]);
+	}
+}
+
+FIXTURE(range)
+{
+	struct p2m_mem mem;
+};
+
+FIXTURE_VARIANT(range)
+{
+	unsigned long cmd;
+};
+
+FIXTURE_VARIANT_ADD(range, page_out)
+{
+	.cmd = P2M_PAGE_OUT,
+};
+
+FIXTURE_VARIANT_ADD(range, page_in)
+{
+	.cmd = P2M_PAGE_IN,
+};
+
+FIXTURE_SETUP(range)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	half_out(&self->mem);
+}
+
+FIXTURE_TEARDOWN(range)
+{
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	p2m_mem_close(&self->mem);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+TEST_F(range, no_frames_or_frames_that_cannot_be_are_einval)
+{
+	static const struct {
+		u64 gfn, nr;
+	} bad[] = {
+		{ 0, 0 },
+		{ NR_FRAMES - 1, 0 },
+		{ NR_FRAMES, 0 },
+		{ ~0ULL, 0 },
+		{ ~0ULL, 1 },
+		{ ~0ULL, 2 },
+		{ 1, ~0ULL },
+		{ 0, ~0ULL },
+		{ 1ULL << 63, 1ULL << 63 },
+		{ 0, P2M_MAX_GFNS + 1 },
+		{ 1, P2M_MAX_GFNS },
+		{ P2M_MAX_GFNS - 1, 2 },
+		{ P2M_MAX_GFNS, 1 },
+	};
+	union call call;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		good_call(&call, variant->cmd, RANGE_SIZE_1);
+		call.range.gfn = bad[i].gfn;
+		call.range.nr = bad[i].nr;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
+	}
+}
+
+TEST_F(range, a_frame_past_the_end_is_erange)
+{
+	static const u64 gfns[] = {
+		NR_FRAMES, NR_FRAMES + 1, 1UL << 20, P2M_MAX_GFNS - 1,
+	};
+	union call call;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(gfns); i++) {
+		good_call(&call, variant->cmd, RANGE_SIZE_1);
+		call.range.gfn = gfns[i];
+		call.range.nr = 1;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, ERANGE);
+		/* Flags come before the range, and the size before those. */
+		call.flags = 1;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
+		call.size = RANGE_SIZE_1 + 1;
+		call.bytes[RANGE_SIZE_1] = 1;
+		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
+	}
+}
+
+TEST_F(range, a_guest_without_a_mapping_has_no_frames)
+{
+	union call call;
+	int fd = p2m_open();
+
+	ASSERT_EQ(0, p2m_info(fd).gfns);
+	good_call(&call, variant->cmd, RANGE_SIZE_1);
+	EXPECT_REFUSAL(fd, variant->cmd, &call, ERANGE);
+	close(fd);
+}
+
+FIXTURE(device)
+{
+	struct p2m_mem mem;
+};
+
+FIXTURE_SETUP(device)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	half_out(&self->mem);
+}
+
+FIXTURE_TEARDOWN(device)
+{
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	p2m_mem_close(&self->mem);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+TEST_F(device, a_call_that_is_not_there_is_enotty)
+{
+	static const unsigned long cmds[] = {
+		_IO(P2M_IOC, 0x0f), _IO(P2M_IOC, 0x7f), _IO(P2M_IOC, 0xff),
+		_IO(P2M_IOC + 1, 0x00), _IO(0, 0x11), 0, ~0UL, TCGETS,
+		_IOR(P2M_IOC, 0x00, struct p2m_info),
+		_IOW(P2M_IOC, 0x10, struct p2m_range),
+		_IOWR(P2M_IOC, 0x11, struct p2m_range),
+	};
+	union call call;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
+		good_call(&call, P2M_PAGE_OUT, RANGE_SIZE_1);
+		EXPECT_REFUSAL(self->mem.fd, cmds[i], &call, ENOTTY);
+		EXPECT_EQ(-ENOTTY, p2m_call(self->mem.fd, cmds[i], NULL));
+	}
+}
+
+TEST_F(device, mmap_refuses_what_it_cannot_map)
+{
+	static const struct {
+		u64 gfn, nr;
+		int flags, error;
+	} bad[] = {
+		{ 0, 1, MAP_PRIVATE, EINVAL },
+		{ NR_FRAMES, 1, MAP_PRIVATE, EINVAL },
+		{ P2M_MAX_GFNS, 1, MAP_PRIVATE, EINVAL },
+		{ P2M_MAX_GFNS, 1, MAP_SHARED, EOVERFLOW },
+		{ P2M_MAX_GFNS - 1, 2, MAP_SHARED, EOVERFLOW },
+		{ P2M_MAX_GFNS - 8, 64, MAP_SHARED, EOVERFLOW },
+		{ P2M_MAX_GFNS << 3, 1, MAP_SHARED, EOVERFLOW },
+		{ (1UL << 52) - 1, 1, MAP_SHARED, EOVERFLOW },
+		{ (1UL << 52) - 1, 2, MAP_SHARED, EOVERFLOW },
+	};
+	static const int prots[] = {
+		PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE,
+	};
+	size_t i, p;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		for (p = 0; p < ARRAY_SIZE(prots); p++) {
+			struct snapshot before, after;
+
+			take(&before, self->mem.fd);
+			EXPECT_EQ(MAP_FAILED,
+				  mmap(NULL, bad[i].nr * P2M_PAGE_SIZE,
+				       prots[p], bad[i].flags, self->mem.fd,
+				       bad[i].gfn * P2M_PAGE_SIZE));
+			EXPECT_EQ(bad[i].error, errno)
+				TH_LOG("mmap of frame %#lx, %#lx frames",
+				       bad[i].gfn, bad[i].nr);
+			take(&after, self->mem.fd);
+			EXPECT_EQ(0, memcmp(&before, &after, sizeof(before)));
+		}
+	}
+}
+
+TEST_F(device, the_furthest_mapping_so_far_is_the_end)
+{
+	static const struct {
+		u64 gfn, nr, end;
+	} maps[] = {
+		{ 0, 1, NR_FRAMES },
+		{ NR_FRAMES, 1, NR_FRAMES + 1 },
+		{ 1000, 24, 1024 },
+		{ 3, 7, 1024 },
+		{ P2M_MAX_GFNS - 5, 5, P2M_MAX_GFNS },
+		{ 9, 9, P2M_MAX_GFNS },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(maps); i++) {
+		void *hva = p2m_map(self->mem.fd, maps[i].gfn, maps[i].nr);
+
+		EXPECT_EQ(maps[i].end, p2m_info(self->mem.fd).gfns);
+		munmap(hva, maps[i].nr * P2M_PAGE_SIZE);
+		EXPECT_EQ(maps[i].end, p2m_info(self->mem.fd).gfns);
+	}
+}
+
+TEST_F(device, mremap_does_not_reach_past_the_end)
+{
+	char *hva = p2m_map(self->mem.fd, NR_FRAMES - 1, 1);
+	char *grown = mremap(hva, P2M_PAGE_SIZE, 4 * P2M_PAGE_SIZE,
+			     MREMAP_MAYMOVE);
+	struct p2m_stats stats;
+	u64 more;
+	pid_t pid;
+
+	if (grown == MAP_FAILED) {
+		munmap(hva, P2M_PAGE_SIZE);
+		return;
+	}
+	pid = p2m_fork();
+	if (!pid) {
+		WRITE_ONCE(grown[3 * P2M_PAGE_SIZE], 1);
+		_exit(0);
+	}
+	/* Either there is no such frame, or the guest has grown. */
+	more = p2m_wait(pid) == -SIGBUS ? 0 : 1;
+	stats = p2m_stats(self->mem.fd);
+	EXPECT_EQ(NR_FRAMES + more, stats.resident + stats.paged);
+	EXPECT_EQ(NR_FRAMES + 3 * more, p2m_info(self->mem.fd).gfns);
+	munmap(grown, 4 * P2M_PAGE_SIZE);
+}
+
+TEST_F(device, a_new_guest_is_empty_and_has_a_number_of_its_own)
+{
+	struct p2m_stats none = { .size = sizeof(none) }, stats;
+	struct p2m_info info;
+	int fd = p2m_open();
+
+	info = p2m_info(fd);
+	EXPECT_EQ(0, info.gfns);
+	EXPECT_EQ(P2M_FEATURE_PAGING, info.features & P2M_FEATURE_PAGING);
+	EXPECT_NE(p2m_info(self->mem.fd).guest, info.guest);
+	stats = p2m_stats(fd);
+	EXPECT_EQ(0, memcmp(&none, &stats, sizeof(none)));
+	close(fd);
+}
+
+TEST_HARNESS_MAIN

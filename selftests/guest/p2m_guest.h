@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Small guests of KVM's whose memory is /dev/p2m, for the selftests.
+ *
+ * A test opens memory (struct p2m_mem), may put a guest on it (struct p2m_vm)
+ * whose vCPUs run a function of the test program, each in a thread of its own,
+ * and pages the memory out and in meanwhile:
+ *
+ *	p2m_mem_open(&mem, 1024);
+ *	p2m_vm_create(&vm, &mem, 2, p2m_guest_worker);
+ *	p2m_vm_start(&vm);
+ *	while (p2m_vm_passes(&vm) < 10)
+ *		p2m_move_all(mem.fd, P2M_PAGE_OUT);
+ *	p2m_vm_stop(&vm);
+ *	ASSERT_EQ(0, p2m_vm_wrong_words(&vm));
+ *	p2m_vm_destroy(&vm);
+ *	p2m_mem_close(&mem);
+ *	EXPECT_TRUE(p2m_all_freed());
+ *
+ * Whatever a helper cannot do ends the test program's process by TEST_ASSERT,
+ * so helpers return only what a test wants to look at.
+ */
+#ifndef P2M_GUEST_H
+#define P2M_GUEST_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "kvm_util.h"
+#include "processor.h"
+#include "p2m.h"
+
+/* The KVM library has an ASSERT_EQ too; the tests mean the harness's. */
+#undef ASSERT_EQ
+
+#define P2M_PAGE_SIZE		4096UL
+#define P2M_CHUNK		512UL	/* frames under one lock of the tree */
+#define P2M_WORDS		(P2M_PAGE_SIZE / sizeof(u64))
+
+/* Where a guest sees frame 0 of its memory, as physical and virtual address */
+#define P2M_GPA			0x10000000UL
+#define P2M_SLOT		1
+
+#define P2M_MAX_VCPUS		4
+#define P2M_MAX_WRITERS		8	/* words of a page that have an owner */
+
+/**
+ * struct p2m_mem - a /dev/p2m file and a mapping of it
+ * @fd: the file, or -1
+ * @hva: the mapping of frames [0, @nr), or NULL
+ * @nr: how many frames are mapped
+ * @tag: what tells this memory's words from another's
+ */
+struct p2m_mem {
+	int fd;
+	char *hva;
+	u64 nr;
+	u64 tag;
+};
+
+/**
+ * struct p2m_vcpu - one vCPU and the thread that runs it
+ * @vm: the guest it belongs to
+ * @vcpu: the KVM library's
+ * @thread: runs it between p2m_vm_start() and p2m_vm_stop()
+ * @passes: GUEST_SYNCs seen so far
+ */
+struct p2m_vcpu {
+	struct p2m_vm *vm;
+	struct kvm_vcpu *vcpu;
+	pthread_t thread;
+	u64 passes;
+};
+
+/**
+ * struct p2m_vm - a guest on a p2m_mem
+ * @kvm: the KVM library's, or NULL
+ * @mem: its memory, besides the library's slot 0
+ * @nr_vcpus: how many of @vcpu are there
+ * @running: the threads were started, and not stopped
+ * @stop: tells them to end after the present pass
+ * @vcpu: its vCPUs
+ */
+struct p2m_vm {
+	struct kvm_vm *kvm;
+	struct p2m_mem *mem;
+	int nr_vcpus;
+	bool running;
+	bool stop;
+	struct p2m_vcpu vcpu[P2M_MAX_VCPUS];
+};
+
+/* The device */
+int p2m_open(void);
+void *p2m_map(int fd, u64 gfn, u64 nr);
+int p2m_call(int fd, unsigned long cmd, void *arg);
+struct p2m_info p2m_info(int fd);
+struct p2m_stats p2m_stats(int fd);
+struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr);
+u64 p2m_move_all(int fd, unsigned long cmd);
+
+/* What the module holds for all guests */
+struct p2m_totals {
+	unsigned long guests;
+	unsigned long pages;
+	unsigned long store;
+};
+
+struct p2m_totals p2m_totals(void);
+
+/* True when that is nothing, or becomes so within a few seconds */
+bool p2m_all_freed(void);
+bool p2m_module_unused(void);
+
+/* Memory */
+void p2m_mem_open(struct p2m_mem *mem, u64 nr);
+void p2m_mem_close(struct p2m_mem *mem);
+void p2m_mem_fill(struct p2m_mem *mem, u64 gfn, u64 nr);
+u64 p2m_mem_wrong_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
+u64 p2m_mem_nonzero_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
+
+static inline u64 *p2m_page(struct p2m_mem *mem, u64 gfn)
+{
+	return (u64 *)(mem->hva + gfn * P2M_PAGE_SIZE);
+}
+
+/*
+ * Words that a writer owns: one in every page, and what is in it after so many
+ * passes, different for each memory, page and writer.  Inline and without
+ * calls, for guests use them too.
+ */
+static inline u64 *p2m_word(void *base, u64 gfn, u64 writer)
+{
+	u64 word = (gfn * P2M_MAX_WRITERS + writer) % P2M_WORDS;
+
+	return (u64 *)base + gfn * P2M_WORDS + word;
+}
+
+static inline u64 p2m_value(u64 tag, u64 gfn, u64 writer, u64 pass)
+{
+	if (!pass)
+		return 0;
+	return tag << 56 | pass << 32 | gfn << 8 | writer << 4 | 1;
+}
+
+/* Guests.  The code is called as code(tag, number of the vCPU, nr frames). */
+void p2m_guest_worker(u64 tag, u64 writer, u64 nr);
+void p2m_vm_create(struct p2m_vm *vm, struct p2m_mem *mem, int nr_vcpus,
+		   void *code);
+void p2m_vm_start(struct p2m_vm *vm);
+void p2m_vm_stop(struct p2m_vm *vm);
+void p2m_vm_destroy(struct p2m_vm *vm);
+u64 p2m_vm_passes(struct p2m_vm *vm);
+void p2m_vm_run_passes(struct p2m_vm *vm, u64 passes);
+u64 p2m_vm_wrong_words(struct p2m_vm *vm);
+u64 p2m_wrong_words(struct p2m_mem *mem, u64 writer, u64 pass);
+
+/* Processes: fork() that does not outlive a test that fails */
+pid_t p2m_fork(void);
+bool p2m_is_alive(pid_t pid);
+int p2m_wait(pid_t pid);
+int p2m_take_fd(pid_t pid, int fd);
+
+#endif /* P2M_GUEST_H */
