@@ -89,9 +89,10 @@
  *
  * GIVE WAY: a claim is held while draining, so it can be what closes a cycle: a
  * task that owns something below, and waits for the claimed node, is waited for
- * by the drain.  If the claimer owns nothing below, nobody needs to be refused.
+ * by the drain.  If the claimer owns nothing else, nobody needs to be refused.
  * It gives the node up and waits for its turn again, behind that task.  So who
- * holds nothing, and gets one node, is never refused.
+ * holds nothing, and gets one node, is never refused.  (One that owns something
+ * else might pass the very claim that it gave way to, and find the same again.)
  */
 
 #include <linux/export.h>
@@ -276,8 +277,9 @@ static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
 
 		raw_spin_lock(&lock->grow);
 		if (lock->root == root) {
+			/* Pairs with the address dependency in p2m_claimed(). */
 			if (root)
-				WRITE_ONCE(root->node.parent, &new->node);
+				smp_store_release(&root->node.parent, &new->node);
 			/* Pairs with the address dependencies in p2m_find(). */
 			smp_store_release(&lock->root, new);
 			new = NULL;
@@ -698,15 +700,19 @@ static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
 {
 	long old;
 
-	/* A new root's parenthood is read before its owner: see p2m_grow(). */
-	while ((node = smp_load_acquire(&node->parent))) {
+	/* An address dependency; pairs with the release in p2m_grow(). */
+	while ((node = READ_ONCE(node->parent))) {
 		if (get && node->level >= get->pass_from)
-			return NULL;
-		/* Pairs with the release in p2m_release() of that node. */
-		old = atomic_long_read_acquire(&node->owner);
+			break;
+		old = atomic_long_read(&node->owner);
 		if (unlikely(old) && p2m_heed(node, old, get))
 			return node;
 	}
+	/*
+	 * Acquire, of all the nodes seen free: pairs with p2m_release() there.
+	 * What was done while holding all of this is seen from here on.
+	 */
+	smp_acquire__after_ctrl_dep();
 	return NULL;
 }
 
@@ -945,11 +951,20 @@ static int p2m_drain(struct p2m_get *get)
 	return 0;
 }
 
-/* Is the deadlock that a drain found only due to its own claim? */
-static bool p2m_must_give_way(struct p2m_get *get)
+/* Does the current task own anything of this guest's but @node? */
+static bool p2m_own_other(struct p2m_node *node)
 {
-	return get->cycle->closed_by == get->want &&
-	       !p2m_find(get->want, 0, true);
+	struct p2m_node *all = &p2m_lock_of(node)->all, *found;
+
+	if (p2m_own_above(node))
+		return true;
+	found = p2m_find(all, 0, true);
+	if (found == node)
+		found = p2m_find(node, 0, true);
+	if (!found)
+		found = p2m_find(all, (node->gfn + p2m_node_nr(node)) >>
+				 P2M_CHUNK_ORDER, true);
+	return found && found != node;
 }
 
 /*
@@ -997,7 +1012,8 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 		err = p2m_drain(&get);
 		if (!err)
 			break;
-		if (err == -EDEADLK && p2m_must_give_way(&get)) {
+		if (err == -EDEADLK && cycle.closed_by == node &&
+		    !p2m_own_other(node)) {
 			p2m_give_way(&get);
 			err = p2m_wait_own(&get);
 		} else {
@@ -1491,7 +1507,7 @@ EXPORT_SYMBOL_GPL(p2m_rangelock_stat);
 /* ------------------------------------------------------------------ */
 
 void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
-			  struct lock_class_key *key)
+			  const char *class, struct lock_class_key *key)
 {
 	BUILD_BUG_ON(sizeof(struct p2m_node) != SMP_CACHE_BYTES);
 	BUILD_BUG_ON(P2M_CHUNKS_PER_PAGE > P2M_FANOUT);
@@ -1502,7 +1518,7 @@ void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
 	lock->name = name;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	debug_check_no_locks_freed((void *)lock, sizeof(*lock));
-	lockdep_init_map(&lock->dep_map, name, key, 0);
+	lockdep_init_map(&lock->dep_map, class, key, 0);
 #endif
 }
 EXPORT_SYMBOL_GPL(__p2m_rangelock_init);

@@ -142,7 +142,7 @@ struct p2m_rangelock {
 };
 
 void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
-			  struct lock_class_key *key);
+			  const char *class, struct lock_class_key *key);
 void p2m_rangelock_destroy(struct p2m_rangelock *lock);
 unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 				 enum p2m_rangelock_stat stat);
@@ -150,7 +150,7 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 /**
  * p2m_rangelock_init() - make a lock with nothing held
  * @lock: the lock
- * @name: what reports call it; must outlive @lock
+ * @name: what this lock's own reports call it; must outlive @lock
  *
  * All locks initialised at one place in the source are one class for lockdep.
  *
@@ -160,7 +160,7 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 do {									\
 	static struct lock_class_key __key;				\
 									\
-	__p2m_rangelock_init(lock, name, &__key);			\
+	__p2m_rangelock_init(lock, name, #lock, &__key);		\
 } while (0)
 
 int __must_check __get_p2m(struct p2m_rangelock *lock, unsigned long gfn,
