@@ -277,10 +277,10 @@ static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
 
 		raw_spin_lock(&lock->grow);
 		if (lock->root == root) {
-			/* Pairs with the address dependency in p2m_claimed(). */
 			if (root)
+				/* Pairs with READ_ONCE() in p2m_claimed(). */
 				smp_store_release(&root->node.parent, &new->node);
-			/* Pairs with the address dependencies in p2m_find(). */
+			/* Pairs with READ_ONCE() in p2m_lookup_node(). */
 			smp_store_release(&lock->root, new);
 			new = NULL;
 		}
@@ -1111,7 +1111,7 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 static inline bool p2m_warn_not_held(struct p2m_rangelock *lock,
 				     unsigned long ip, bool held)
 {
-	return WARN_ONCE(!held, "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
+	return WARN_ONCE(!held, "p2m_rangelock: put of %s, not held, at %pS\n",
 			 lock->name, (void *)ip);
 }
 
