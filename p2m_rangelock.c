@@ -1111,7 +1111,8 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 static inline bool p2m_warn_not_held(struct p2m_rangelock *lock,
 				     unsigned long ip, bool held)
 {
-	return WARN_ONCE(!held, "p2m_rangelock: put of %s, not held, at %pS\n",
+	return WARN_ONCE(!held,
+			 "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
 			 lock->name, (void *)ip);
 }
 
