@@ -340,22 +340,30 @@ static inline struct p2m_node *p2m_lookup_node(struct p2m_rangelock *lock,
 					       unsigned int level)
 {
 	struct p2m_table *table = READ_ONCE(lock->root);
-	void *next;
+	struct p2m_node *page;
+	unsigned int at;
 
-	if (unlikely(!table || table->node.level < level ||
-		     chunk >> p2m_shift(table->node.level)))
+	if (unlikely(!table))
+		return NULL;
+	/* Only the root's level is read: each below is one less. */
+	at = table->node.level;
+	if (unlikely(at < level || chunk >> p2m_shift(at)))
 		return NULL;
 
-	while (table->node.level > level) {
-		next = READ_ONCE(*p2m_slot(table, chunk));
-		if (unlikely(!next))
+	for (; at > max(level, 1U); at--) {
+		table = READ_ONCE(table->slots[(chunk >> p2m_shift(at - 1)) &
+					       (P2M_FANOUT - 1)]);
+		if (unlikely(!table))
 			return NULL;
-		if (table->node.level == 1)
-			return (struct p2m_node *)next +
-			       chunk % P2M_CHUNKS_PER_PAGE;
-		table = next;
 	}
-	return &table->node;
+	if (level)
+		return &table->node;
+
+	page = READ_ONCE(table->slots[(chunk & (P2M_FANOUT - 1)) /
+				      P2M_CHUNKS_PER_PAGE]);
+	if (unlikely(!page))
+		return NULL;
+	return page + chunk % P2M_CHUNKS_PER_PAGE;
 }
 
 /* The same, made if need be; NULL only for want of memory. */
@@ -573,16 +581,20 @@ static void p2m_release_waited(struct p2m_node *node)
 	p2m_kick(node);
 }
 
-static void p2m_release(struct p2m_node *node)
+static noinline void p2m_release_slow(struct p2m_node *node)
 {
-	long me = (long)current;
-
-	/* Release, as above.  Fails if WAITERS is set: see p2m_enqueue(). */
-	if (likely(atomic_long_try_cmpxchg_release(&node->owner, &me, 0)))
-		return;
 	raw_spin_lock(&p2m_graph);
 	p2m_release_waited(node);
 	raw_spin_unlock(&p2m_graph);
+}
+
+static inline void p2m_release(struct p2m_node *node, struct task_struct *me)
+{
+	long old = (long)me;
+
+	/* Release, as above.  Fails if WAITERS is set: see p2m_enqueue(). */
+	if (unlikely(!atomic_long_try_cmpxchg_release(&node->owner, &old, 0)))
+		p2m_release_slow(node);
 }
 
 /* ------------------------------------------------------------------ */
@@ -682,7 +694,8 @@ static bool p2m_own_above(struct p2m_node *node)
 }
 
 /* Must a getter below @node, whose owner word is @old, wait for it? */
-static bool p2m_heed(struct p2m_node *node, long old, struct p2m_get *get)
+static noinline bool p2m_heed(struct p2m_node *node, long old,
+			      struct p2m_get *get)
 {
 	if (p2m_task(old))
 		return p2m_task(old) != current;
@@ -781,7 +794,7 @@ static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
 	if (graph)
 		p2m_release_waited(node);
 	else
-		p2m_release(node);
+		p2m_release(node, current);
 	return above;
 }
 
@@ -1017,7 +1030,7 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 			p2m_give_way(&get);
 			err = p2m_wait_own(&get);
 		} else {
-			p2m_release(node);
+			p2m_release(node, current);
 		}
 	}
 
@@ -1068,15 +1081,18 @@ static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
 /* Getting and putting one node                                         */
 /* ------------------------------------------------------------------ */
 
-static inline int p2m_get_node(struct p2m_rangelock *lock,
-			       struct p2m_node *node, enum p2m_wait wait,
-			       unsigned int subclass, unsigned long ip)
+static __always_inline int p2m_get_node(struct p2m_rangelock *lock,
+					struct p2m_node *node,
+					enum p2m_wait wait,
+					unsigned int subclass,
+					unsigned long ip)
 {
+	struct task_struct *me = current;
 	long idle = 0;
 	bool taken;
 	int err;
 
-	if (p2m_owner(node) == current) {
+	if (p2m_owner(node) == me) {
 		if (unlikely(node->depth == UINT_MAX))
 			return -EOVERFLOW;
 		node->depth++;
@@ -1087,10 +1103,10 @@ static inline int p2m_get_node(struct p2m_rangelock *lock,
 
 	/* TAKE, CHECK, BACK OFF.  Full barrier: as in p2m_take(). */
 	preempt_disable();
-	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)current);
+	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)me);
 	if (likely(taken) && unlikely(p2m_claimed(node, NULL))) {
 		p2m_count(node, P2M_STAT_backoffs);
-		p2m_release(node);
+		p2m_release(node, me);
 		taken = false;
 	}
 	preempt_enable();
@@ -1116,16 +1132,19 @@ static inline bool p2m_warn_not_held(struct p2m_rangelock *lock,
 			 lock->name, (void *)ip);
 }
 
-static inline void p2m_put_node(struct p2m_rangelock *lock,
-				struct p2m_node *node, unsigned long ip)
+static __always_inline void p2m_put_node(struct p2m_rangelock *lock,
+					 struct p2m_node *node,
+					 unsigned long ip)
 {
-	if (p2m_warn_not_held(lock, ip, node && p2m_owner(node) == current))
+	struct task_struct *me = current;
+
+	if (p2m_warn_not_held(lock, ip, node && p2m_owner(node) == me))
 		return;
 	if (--node->depth)
 		return;
 	if (node->level)
 		WRITE_ONCE(node->drained, false);
-	p2m_release(node);
+	p2m_release(node, me);
 	p2m_dep_put(lock, ip);
 }
 
@@ -1191,8 +1210,9 @@ static bool p2m_own_cover(struct p2m_rangelock *lock, unsigned long chunk,
 	return true;
 }
 
-static void p2m_put_chunks(struct p2m_rangelock *lock, unsigned long chunk,
-			   unsigned long end, unsigned long ip)
+static noinline void p2m_put_chunks(struct p2m_rangelock *lock,
+				    unsigned long chunk, unsigned long end,
+				    unsigned long ip)
 {
 	unsigned int level;
 
@@ -1207,10 +1227,11 @@ static void p2m_put_chunks(struct p2m_rangelock *lock, unsigned long chunk,
  * many chunks that is.  A prefix of a cover, up to a node's end, is the cover
  * of what it covers: so it can be put as a range of its own.
  */
-static inline long p2m_get_chunks(struct p2m_rangelock *lock,
-				  unsigned long first, unsigned long end,
-				  unsigned long max_nodes, enum p2m_wait wait,
-				  unsigned int subclass, unsigned long ip)
+static noinline long p2m_get_chunks(struct p2m_rangelock *lock,
+				    unsigned long first, unsigned long end,
+				    unsigned long max_nodes,
+				    enum p2m_wait wait, unsigned int subclass,
+				    unsigned long ip)
 {
 	unsigned long chunk = first;
 	struct p2m_node *node;
@@ -1249,18 +1270,24 @@ static inline long p2m_get_chunks(struct p2m_rangelock *lock,
 int __get_p2m(struct p2m_rangelock *lock, unsigned long gfn, unsigned long nr,
 	      enum p2m_wait wait, unsigned int subclass)
 {
+	struct p2m_node *node;
 	unsigned long first, end;
-	long got;
+	int err;
 
 	if (wait != P2M_TRY)
 		might_sleep();
 	if (!p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
-	got = p2m_get_chunks(lock, first, end, ULONG_MAX, wait, subclass,
-			     _RET_IP_);
-	trace_p2m_get(lock, gfn, nr, _RET_IP_, min(got, 0L));
-	return min(got, 0L);
+	/* Most often it is one chunk, which is there. */
+	node = end - first == 1 ? p2m_lookup_node(lock, first, 0) : NULL;
+	if (likely(node))
+		err = p2m_get_node(lock, node, wait, subclass, _RET_IP_);
+	else
+		err = min(p2m_get_chunks(lock, first, end, ULONG_MAX, wait,
+					 subclass, _RET_IP_), 0L);
+	trace_p2m_get(lock, gfn, nr, _RET_IP_, err);
+	return err;
 }
 EXPORT_SYMBOL_GPL(__get_p2m);
 
@@ -1281,10 +1308,13 @@ void put_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
 
 	if (WARN_ON_ONCE(!p2m_chunks(gfn, nr, &first, &end)))
 		return;
-	if (end - first > 1 && p2m_warn_not_held(lock, _RET_IP_,
-						 p2m_own_cover(lock, first, end)))
-		return;
 	trace_p2m_put(lock, gfn, nr, _RET_IP_);
+	if (likely(end - first == 1)) {
+		p2m_put_node(lock, p2m_lookup_node(lock, first, 0), _RET_IP_);
+		return;
+	}
+	if (p2m_warn_not_held(lock, _RET_IP_, p2m_own_cover(lock, first, end)))
+		return;
 	p2m_put_chunks(lock, first, end, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(put_p2m_range);
