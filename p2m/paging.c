@@ -261,16 +261,15 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 		if (p2m_entry_type(entry) != p2m_paging_out)
 			continue;
 		err = p2m_evict(guest, gfn);
-		if (err == -EBUSY) {
-			range->busy++;
-			p2m_count_event(guest, busy);
-		} else if (err) {
+		if (err && err != -EBUSY) {
 			p2m_denominate(guest, gfn, end);
 			range->next = gfn;
 			return err;
-		} else {
-			range->done++;
 		}
+		range->done += !err;
+		range->busy += !!err;
+		if (err)
+			p2m_count_event(guest, busy);
 	}
 	range->next = end;
 	return 0;
