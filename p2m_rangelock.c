@@ -804,20 +804,28 @@ static bool p2m_unsearched(struct p2m_get *get, struct p2m_node *above)
 	return above != get->want && !(get->searched & BIT(above->level));
 }
 
-/* Is it worth spinning for @node, since its owner is at work? */
+static inline bool p2m_on_cpu(struct task_struct *task)
+{
+#ifdef CONFIG_SMP
+	return READ_ONCE(task->on_cpu);
+#else
+	return false;
+#endif
+}
+
+/* Is it worth spinning for @node: is its owner at work, or just gone? */
 static bool p2m_owner_running(struct p2m_node *node)
 {
-	struct task_struct *owner;
 	bool running;
+	long old;
 
 	/* A task_struct outlives a grace period after its last release. */
 	rcu_read_lock();
-	owner = p2m_owner(node);
-#ifdef CONFIG_SMP
-	running = owner && READ_ONCE(owner->on_cpu);
-#else
-	running = false;
-#endif
+	old = atomic_long_read(&node->owner);
+	if (p2m_task(old))
+		running = p2m_on_cpu(p2m_task(old));
+	else
+		running = !(old & P2M_HANDOFF);
 	rcu_read_unlock();
 	return running && !need_resched();
 }

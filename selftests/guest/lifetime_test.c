@@ -17,6 +17,7 @@
 /* What the VMM tells the test: its descriptor, then how far it is */
 struct progress {
 	int fd;
+	bool taken;		/* by the other process, if there is one */
 	u64 passes;
 	u64 paged_out;
 	u64 paged_in;
@@ -156,6 +157,15 @@ static void be_a_vmm(struct progress *progress, int vcpus, bool paged_out,
 	}
 }
 
+/* Another process that pages the guest out */
+static void be_a_pager(struct progress *progress, pid_t vmm)
+{
+	long fd = p2m_take_fd(vmm, progress->fd);
+
+	__atomic_store_n(&progress->taken, true, __ATOMIC_RELEASE);
+	page_out_for_ever((void *)fd);
+}
+
 static bool is_there(struct progress *now, int vcpus, bool paging)
 {
 	if (!__atomic_load_n(&now->fd, __ATOMIC_ACQUIRE))
@@ -170,7 +180,7 @@ TEST_F_TIMEOUT(vmm, killed_leaves_nothing, 60)
 	bool paging = variant->own_pager || variant->other_pager;
 	struct p2m_totals totals;
 	pid_t vmm, pager = 0;
-	int round, fd;
+	int round;
 
 	for (round = 0; round < variant->rounds; round++) {
 		memset(self->progress, 0, sizeof(*self->progress));
@@ -184,9 +194,12 @@ TEST_F_TIMEOUT(vmm, killed_leaves_nothing, 60)
 		}
 		if (variant->other_pager) {
 			pager = p2m_fork();
-			if (!pager) {
-				fd = p2m_take_fd(vmm, self->progress->fd);
-				page_out_for_ever((void *)(long)fd);
+			if (!pager)
+				be_a_pager(self->progress, vmm);
+			while (!__atomic_load_n(&self->progress->taken,
+						__ATOMIC_ACQUIRE)) {
+				ASSERT_TRUE(p2m_is_alive(pager));
+				usleep(1000);
 			}
 		}
 		while (!is_there(self->progress, variant->vcpus, paging)) {
