@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The ledger: see ledger.h.
+ *
+ * All that the lock allocates is charged to the cgroup, which kernel threads
+ * otherwise hardly ever do: so an entry is any such allocation by one of them.
+ */
+
+#include <linux/gfp.h>
+#include <linux/mm.h>
+#include <linux/sched.h>
+#include <linux/spinlock.h>
+#include <linux/tracepoint.h>
+
+#include "ledger.h"
+
+#define NR_ENTRIES	1024
+
+/* Either the page or the object is there. */
+struct entry {
+	struct page	*page;
+	const void	*object;
+};
+
+static struct entry *ledger;
+static DEFINE_RAW_SPINLOCK(ledger_lock);
+static bool overflow;
+
+static bool counts(gfp_t gfp)
+{
+	return in_task() && (current->flags & PF_KTHREAD) &&
+	       (gfp & __GFP_ACCOUNT);
+}
+
+static void replace(struct page *page, const void *object,
+		    struct page *by_page, const void *by_object)
+{
+	unsigned long flags;
+	unsigned int i;
+
+	raw_spin_lock_irqsave(&ledger_lock, flags);
+	for (i = 0; ledger && i < NR_ENTRIES; i++) {
+		if (ledger[i].page != page || ledger[i].object != object)
+			continue;
+		ledger[i] = (struct entry){ by_page, by_object };
+		break;
+	}
+	if (i == NR_ENTRIES && !page && !object)
+		overflow = true;
+	raw_spin_unlock_irqrestore(&ledger_lock, flags);
+}
+
+static void on_kmalloc(void *data, unsigned long ip, const void *object,
+		       size_t want, size_t got, gfp_t gfp, int node)
+{
+	if (object && counts(gfp))
+		replace(NULL, NULL, NULL, object);
+}
+
+static void on_kfree(void *data, unsigned long ip, const void *object)
+{
+	if (object)
+		replace(NULL, object, NULL, NULL);
+}
+
+static void on_page_alloc(void *data, struct page *page, unsigned int order,
+			  gfp_t gfp, int type)
+{
+	/* Compound pages are the slab allocator's. */
+	if (page && counts(gfp) && !(gfp & __GFP_COMP))
+		replace(NULL, NULL, page, NULL);
+}
+
+static void on_page_free(void *data, struct page *page, unsigned int order)
+{
+	replace(page, NULL, NULL, NULL);
+}
+
+static struct probe {
+	const char		*name;
+	void			*function;
+	struct tracepoint	*tracepoint;
+} probes[] = {
+	{ "kmalloc", on_kmalloc },
+	{ "kfree", on_kfree },
+	{ "mm_page_alloc", on_page_alloc },
+	{ "mm_page_free", on_page_free },
+};
+
+static void find(struct tracepoint *tracepoint, void *data)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		if (!strcmp(probes[i].name, tracepoint->name))
+			probes[i].tracepoint = tracepoint;
+}
+
+static void ledger_close(void *data)
+{
+	struct entry *old = ledger;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		tracepoint_probe_unregister(probes[i].tracepoint,
+					    probes[i].function, NULL);
+	tracepoint_synchronize_unregister();
+	ledger = NULL;
+	kvfree(old);
+}
+
+void ledger_open(struct kunit *test)
+{
+	unsigned int i;
+
+	for_each_kernel_tracepoint(find, NULL);
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		KUNIT_ASSERT_NOT_NULL(test, probes[i].tracepoint);
+
+	overflow = false;
+	ledger = kvcalloc(NR_ENTRIES, sizeof(*ledger), GFP_KERNEL);
+	KUNIT_ASSERT_NOT_NULL(test, ledger);
+	for (i = 0; i < ARRAY_SIZE(probes); i++)
+		KUNIT_ASSERT_EQ(test, 0,
+				tracepoint_probe_register(probes[i].tracepoint,
+							  probes[i].function,
+							  NULL));
+	KUNIT_ASSERT_EQ(test, 0,
+			kunit_add_action_or_reset(test, ledger_close, NULL));
+}
+
+static unsigned int count(bool pages)
+{
+	unsigned int i, n = 0;
+
+	if (overflow)
+		return UINT_MAX;
+	for (i = 0; i < NR_ENTRIES; i++)
+		if (pages ? !!ledger[i].page : !!ledger[i].object)
+			n++;
+	return n;
+}
+
+unsigned int ledger_pages(void)
+{
+	return count(true);
+}
+
+unsigned int ledger_tables(void)
+{
+	return count(false);
+}
