@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the three tasks of p2m_rangelock.pml get, and in which order; how many
+ * -EDEADLK there may be in all; and how the tasks wait, if not just so.
+ */
+
+#ifdef NARROW_WIDE	/* task 1 passes the claim of task 2, where that has looked */
+#define T1 B, A, END, END
+#define T2 W1, END, END, END
+#define T3 A, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef WIDE_WIDE	/* and a narrow one queues between two wide ones */
+#define T1 W1, END, END, END
+#define T2 A, END, END, END
+#define T3 W1, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef GLOBAL		/* over narrow and wide ones, of which one passes */
+#define T1 A, C, END, END
+#define T2 ALL, END, END, END
+#define T3 W2, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef LEVELS		/* wide over narrow, global over wide; one passes all */
+#define T1 W1, END, END, END
+#define T2 ALL, END, END, END
+#define T3 W2, A, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef ABBA		/* a cycle of two, with a wide one around it */
+#define T1 A, B, END, END
+#define T2 B, A, END, END
+#define T3 W1, END, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef WIDENING		/* two holders widen to the same node */
+#define T1 A, W1, END, END
+#define T2 B, W1, END, END
+#define T3 A_OR_C, END, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef RING		/* a cycle of three */
+#define T1 A, B, END, END
+#define T2 B, C, END, END
+#define T3 C, A, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef GIVE_WAY		/* task 2 may meet task 1 widening */
+#define T1 A, W1, END, END
+#define T2 W1, END, END, END
+#define T3 A_OR_W1, END, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef GIVE_NO_WAY	/* the cycle goes through a drain from above */
+#define T1 A, ALL, END, END
+#define T2 C, W1, END, END
+#define T3 ALL, END, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef RECURSION	/* a part, and the same again, put in any order */
+#define T1 W1, A, W1, END
+#define T2 A, END, END, END
+#define T3 ALL, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef BELOW_OWN	/* while a wide one backs off in between */
+#define T1 ALL, A, END, END
+#define T2 W1, END, END, END
+#define T3 A, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef BELOW_HANDOFF	/* task 1 has the node above one that is reserved */
+#define T1 A, PUT, W1, A
+#define T2 A, END, END, END
+#define T3 A, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef TRIES
+#define T1 ALL, A, END, END
+#define T2 W1, END, END, END
+#define T3 A, B, END, END
+#define MODES TRY, TRY, TRY
+#define DEADLOCKS 0
+#endif
+
+#ifdef TRY_ALL		/* a claim of all that goes, then one of W1 */
+#define T1 A, B, END, END
+#define T2 W1, END, END, END
+#define T3 ALL, END, END, END
+#define MODES WAIT, WAIT, TRY
+#define DEADLOCKS 0
+#endif
+
+#ifdef INTERRUPTED	/* while draining, or in any queue */
+#define T1 A, B, END, END
+#define T2 W1, END, END, END
+#define T3 B, END, END, END
+#define MODES INTERRUPTIBLE, INTERRUPTIBLE, WAIT
+#define DEADLOCKS 0
+#endif
+
+#ifdef NARROW_LOOPS	/* for ever, at both chunks below task 2's */
+#define T1 A, LOOP, END, END
+#define T2 W1, END, END, END
+#define T3 B, LOOP, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef WIDE_LOOPS	/* for ever, above task 2's */
+#define T1 W1, LOOP, END, END
+#define T2 A, END, END, END
+#define T3 END, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef SAME_LOOPS	/* for ever, at task 2's own */
+#define T1 A, LOOP, END, END
+#define T2 A, END, END, END
+#define T3 A, END, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifndef MODES
+#define MODES WAIT, WAIT, WAIT
+#endif
