@@ -28,8 +28,12 @@ help:
 #|                     nothing of this machine is touched; 3 minutes or less
 #|   make demo-host    the same on this machine's own KVM; loads the modules
 #|                     for that time, after asking
-#|   make check        every test: lint, then real guests in the emulated host
+#|   make check        every test: lint; the lock's model; the lock in user-mode
+#|                     Linux, under lockdep and KASAN, and under torture; and
+#|                     real guests in the emulated host
+#|   make torture      torture the lock for SECONDS=600, say
 #|   make bench-boot   what a boot costs on /dev/p2m, compared with memfd
+#|   make bench-lock   what the lock costs, compared with a mutex and others
 #|   make bench        every benchmark; figures are kept in results/
 #|
 #| To use it.
@@ -55,8 +59,9 @@ help:
 #|
 #|   scripts/vm --shell       a prompt in the emulated host, modules loaded
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
-#|   scripts/lint             the first part of make check
-#|   scripts/test-guest [PROGRAM...]    the second, or one test of it
+#|   scripts/uml [COMMAND]    one command in user-mode Linux
+#|   scripts/check [SUITE...]    parts of make check: lint model lock torture
+#|                            guest; scripts/test-guest PROGRAM for one program
 #|
 #| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
 #| $XDG_CACHE_HOME), which can be deleted at any time.
@@ -87,10 +92,29 @@ install: modules_install
 	ln -sf ../lib/p2m_rangelock/p2mctl $(DESTDIR)$(PREFIX)/sbin/p2mctl
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
 
-demo demo-host bench-boot check: setup
+demo demo-host bench-boot: setup
 	@scripts/$@
 
-bench: bench-boot
+check: setup uml
+	@scripts/check
+
+bench-lock: setup uml-plain
+	@scripts/bench-lock
+
+SECONDS ?= 120
+torture: setup uml-plain
+	@scripts/torture --seconds $(SECONDS)
+
+uml:
+	@scripts/uml-setup
+
+uml-plain:
+	@scripts/uml-setup plain
+
+# After setup, whatever -j says.
+uml uml-plain: setup
+
+bench: bench-boot bench-lock
 
 # Both what was built here and what the scripts built in the cache.
 clean:
@@ -98,4 +122,4 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	bench bench-boot clean
+	bench bench-boot bench-lock torture uml uml-plain clean
