@@ -95,20 +95,24 @@
  * else might pass the very claim that it gave way to, and find the same again.)
  */
 
+#include <linux/debugfs.h>
 #include <linux/export.h>
 #include <linux/gfp.h>
 #include <linux/hashtable.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "p2m_rangelock.h"
+#include "p2m/compat.h"
 
 #define CREATE_TRACE_POINTS
 #include "p2m/trace_lock.h"
@@ -146,6 +150,7 @@ struct p2m_table {
  * @link: in @on's queue
  * @hash: in p2m_waiting
  * @ticket: order of arrival; 0 until the first wait
+ * @since: jiffies at the first wait
  * @ip: who called
  * @state: the task state to sleep in; TASK_RUNNING to not sleep
  * @pass_from: the claim of a node of this level or higher need not be heeded
@@ -159,6 +164,7 @@ struct p2m_get {
 	struct hlist_node	link;
 	struct hlist_node	hash;
 	u64			ticket;
+	unsigned long		since;
 	unsigned long		ip;
 	unsigned int		state;
 	u8			pass_from;
@@ -521,6 +527,7 @@ static void p2m_enqueue(struct p2m_get *get, struct p2m_node *node)
 	lockdep_assert_held(&p2m_graph);
 	if (!get->ticket) {
 		get->ticket = ++p2m_last_ticket;
+		get->since = jiffies;
 		p2m_count(node, P2M_STAT_waits);
 	}
 	hlist_for_each_entry(other, &node->waiters, link) {
@@ -874,7 +881,9 @@ static int p2m_block(struct p2m_get *get)
 	trace_p2m_wait_begin(get->on->gfn, p2m_node_nr(get->on),
 			     owner ? owner->pid : 0, get->ip);
 	raw_spin_unlock(&p2m_graph);
+	p2m_contention_begin(get->on);
 	schedule();
+	p2m_contention_end(get->on);
 	raw_spin_lock(&p2m_graph);
 	trace_p2m_wait_end(get->on->gfn, p2m_node_nr(get->on), get->ip);
 	return 0;
@@ -1044,6 +1053,7 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 
 	if (err == -EDEADLK) {
 		p2m_count(node, P2M_STAT_deadlocks);
+		trace_p2m_deadlock(node->gfn, p2m_node_nr(node), cycle.nr, ip);
 		p2m_report_cycle(&cycle);
 	}
 	return err;
@@ -1259,6 +1269,32 @@ static noinline long p2m_get_chunks(struct p2m_rangelock *lock,
 	return chunk - first;
 }
 
+static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
+					 unsigned long gfn, unsigned long nr,
+					 enum p2m_wait wait,
+					 unsigned int subclass,
+					 unsigned long ip)
+{
+	struct p2m_node *node;
+	unsigned long first, end;
+	int err;
+
+	if (wait != P2M_TRY)
+		might_sleep();
+	if (!p2m_chunks(gfn, nr, &first, &end))
+		return -EINVAL;
+
+	/* Most often it is one chunk, which is there. */
+	node = end - first == 1 ? p2m_lookup_node(lock, first, 0) : NULL;
+	if (likely(node))
+		err = p2m_get_node(lock, node, wait, subclass, ip);
+	else
+		err = min(p2m_get_chunks(lock, first, end, ULONG_MAX, wait,
+					 subclass, ip), 0L);
+	trace_p2m_get(lock, gfn, nr, ip, err);
+	return err;
+}
+
 /**
  * __get_p2m() - get exclusive access to [gfn, gfn + nr): all kinds of it
  * @lock: the guest's lock
@@ -1278,24 +1314,7 @@ static noinline long p2m_get_chunks(struct p2m_rangelock *lock,
 int __get_p2m(struct p2m_rangelock *lock, unsigned long gfn, unsigned long nr,
 	      enum p2m_wait wait, unsigned int subclass)
 {
-	struct p2m_node *node;
-	unsigned long first, end;
-	int err;
-
-	if (wait != P2M_TRY)
-		might_sleep();
-	if (!p2m_chunks(gfn, nr, &first, &end))
-		return -EINVAL;
-
-	/* Most often it is one chunk, which is there. */
-	node = end - first == 1 ? p2m_lookup_node(lock, first, 0) : NULL;
-	if (likely(node))
-		err = p2m_get_node(lock, node, wait, subclass, _RET_IP_);
-	else
-		err = min(p2m_get_chunks(lock, first, end, ULONG_MAX, wait,
-					 subclass, _RET_IP_), 0L);
-	trace_p2m_get(lock, gfn, nr, _RET_IP_, err);
-	return err;
+	return p2m_get_range(lock, gfn, nr, wait, subclass, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(__get_p2m);
 
@@ -1424,10 +1443,10 @@ int get_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
 		swap(lock1, lock2);
 		swap(gfn1, gfn2);
 	}
-	err = __get_p2m(lock1, gfn1, nr, P2M_WAIT, 0);
+	err = p2m_get_range(lock1, gfn1, nr, P2M_WAIT, 0, _RET_IP_);
 	if (err)
 		return err;
-	err = __get_p2m(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2);
+	err = p2m_get_range(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2, _RET_IP_);
 	if (err)
 		put_p2m_range(lock1, gfn1, nr);
 	return err;
@@ -1542,6 +1561,86 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 EXPORT_SYMBOL_GPL(p2m_rangelock_stat);
 
 /* ------------------------------------------------------------------ */
+/* /sys/kernel/debug/p2m_rangelock/held: who holds what, who waits      */
+/* ------------------------------------------------------------------ */
+
+static DEFINE_MUTEX(p2m_locks_mutex);
+static LIST_HEAD(p2m_locks);
+static struct dentry *p2m_debugfs;
+
+static void p2m_show_node(struct seq_file *m, struct p2m_rangelock *lock,
+			  struct p2m_node *node)
+{
+	struct task_struct *owner;
+
+	/* As in p2m_owner_running(). */
+	rcu_read_lock();
+	owner = p2m_owner(node);
+	if (owner)
+		seq_printf(m, "%s [%#lx, +%#lx) held by %s/%d for %u ms, %u deep, from %pS\n",
+			   lock->name, node->gfn, p2m_node_nr(node),
+			   owner->comm, owner->pid,
+			   jiffies_to_msecs(jiffies - READ_ONCE(node->since)),
+			   READ_ONCE(node->depth), (void *)READ_ONCE(node->ip));
+	rcu_read_unlock();
+}
+
+static void p2m_show_table(struct seq_file *m, struct p2m_rangelock *lock,
+			   struct p2m_table *table)
+{
+	struct p2m_node *page;
+	struct p2m_table *child;
+	unsigned int i;
+
+	p2m_show_node(m, lock, &table->node);
+	for (i = 0; table->node.level > 1 && i < P2M_FANOUT; i++) {
+		child = READ_ONCE(table->slots[i]);
+		if (child)
+			p2m_show_table(m, lock, child);
+	}
+	for (i = 0; table->node.level == 1 && i < P2M_FANOUT; i++) {
+		page = READ_ONCE(table->slots[i / P2M_CHUNKS_PER_PAGE]);
+		if (page)
+			p2m_show_node(m, lock, page + i % P2M_CHUNKS_PER_PAGE);
+	}
+	cond_resched();
+}
+
+static void p2m_show_waiters(struct seq_file *m)
+{
+	struct p2m_get *get;
+	unsigned int i;
+
+	raw_spin_lock(&p2m_graph);
+	hash_for_each(p2m_waiting, i, get, hash)
+		seq_printf(m, "%s [%#lx, +%#lx) waited for by %s/%d for %u ms, from %pS\n",
+			   p2m_lock_of(get->on)->name, get->on->gfn,
+			   p2m_node_nr(get->on), get->task->comm,
+			   get->task->pid,
+			   jiffies_to_msecs(jiffies - get->since),
+			   (void *)get->ip);
+	raw_spin_unlock(&p2m_graph);
+}
+
+static int held_show(struct seq_file *m, void *unused)
+{
+	struct p2m_rangelock *lock;
+	struct p2m_table *root;
+
+	mutex_lock(&p2m_locks_mutex);
+	list_for_each_entry(lock, &p2m_locks, link) {
+		p2m_show_node(m, lock, &lock->all);
+		root = READ_ONCE(lock->root);
+		if (root)
+			p2m_show_table(m, lock, root);
+	}
+	p2m_show_waiters(m);
+	mutex_unlock(&p2m_locks_mutex);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(held);
+
+/* ------------------------------------------------------------------ */
 /* Beginning and end                                                   */
 /* ------------------------------------------------------------------ */
 
@@ -1559,6 +1658,9 @@ void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
 	debug_check_no_locks_freed((void *)lock, sizeof(*lock));
 	lockdep_init_map(&lock->dep_map, class, key, 0);
 #endif
+	mutex_lock(&p2m_locks_mutex);
+	list_add_tail(&lock->link, &p2m_locks);
+	mutex_unlock(&p2m_locks_mutex);
 }
 EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
 
@@ -1569,11 +1671,15 @@ EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
  * The caller sees to it that nobody is using @lock.  If something is held all
  * the same, it warns and leaks the tree.
  *
- * Context: any.
+ * Context: process context; may sleep.
  */
 void p2m_rangelock_destroy(struct p2m_rangelock *lock)
 {
 	struct p2m_node *held = &lock->all;
+
+	mutex_lock(&p2m_locks_mutex);
+	list_del(&lock->link);
+	mutex_unlock(&p2m_locks_mutex);
 
 	if (!p2m_owner(held)) {
 		held = p2m_find(&lock->all, 0, true);
@@ -1589,6 +1695,20 @@ void p2m_rangelock_destroy(struct p2m_rangelock *lock)
 	lock->root = NULL;
 }
 EXPORT_SYMBOL_GPL(p2m_rangelock_destroy);
+
+static int __init p2m_rangelock_module_init(void)
+{
+	p2m_debugfs = debugfs_create_dir("p2m_rangelock", NULL);
+	debugfs_create_file("held", 0400, p2m_debugfs, NULL, &held_fops);
+	return 0;
+}
+module_init(p2m_rangelock_module_init);
+
+static void __exit p2m_rangelock_module_exit(void)
+{
+	debugfs_remove_recursive(p2m_debugfs);
+}
+module_exit(p2m_rangelock_module_exit);
 
 MODULE_AUTHOR("The p2m_rangelock developers");
 MODULE_DESCRIPTION("Exclusive locks on ranges of a guest's frames");

@@ -128,6 +128,7 @@ enum p2m_rangelock_stat {
  * @grow: held to put a new table above @root
  * @stats: counters; touched only by gets that do not go straight through
  * @name: for reports
+ * @link: in the list of all locks, for debugfs
  * @dep_map: for lockdep
  */
 struct p2m_rangelock {
@@ -136,6 +137,7 @@ struct p2m_rangelock {
 	raw_spinlock_t			grow;
 	atomic_long_t			stats[P2M_NR_STATS];
 	const char			*name;
+	struct list_head		link;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 	struct lockdep_map		dep_map;
 #endif
@@ -153,8 +155,9 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
  * @name: what this lock's own reports call it; must outlive @lock
  *
  * All locks initialised at one place in the source are one class for lockdep.
+ * Until p2m_rangelock_destroy() the lock is in a list of all locks.
  *
- * Context: any.
+ * Context: process context; may sleep.
  */
 #define p2m_rangelock_init(lock, name)					\
 do {									\

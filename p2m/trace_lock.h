@@ -91,6 +91,27 @@ TRACE_EVENT(p2m_wait_end,
 		  (void *)__entry->ip)
 );
 
+/* A get is refused: so many tasks would wait for each other. */
+TRACE_EVENT(p2m_deadlock,
+	TP_PROTO(unsigned long gfn, unsigned long nr, unsigned int tasks,
+		 unsigned long ip),
+	TP_ARGS(gfn, nr, tasks, ip),
+	TP_STRUCT__entry(
+		__field(unsigned long, gfn)
+		__field(unsigned long, nr)
+		__field(unsigned int, tasks)
+		__field(unsigned long, ip)
+	),
+	TP_fast_assign(
+		__entry->gfn = gfn;
+		__entry->nr = nr;
+		__entry->tasks = tasks;
+		__entry->ip = ip;
+	),
+	TP_printk("gfn=0x%lx nr=0x%lx tasks=%u from=%pS", __entry->gfn,
+		  __entry->nr, __entry->tasks, (void *)__entry->ip)
+);
+
 #endif /* _P2M_TRACE_LOCK_H */
 
 #undef TRACE_INCLUDE_PATH
