@@ -1099,6 +1099,16 @@ static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
 /* Getting and putting one node                                         */
 /* ------------------------------------------------------------------ */
 
+/*
+ * Find misuse where that is looked for; elsewhere a get that goes straight
+ * through is no place to be preempted at, as might_sleep() also has it.
+ */
+static inline void p2m_might_sleep(enum p2m_wait wait)
+{
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) && wait != P2M_TRY)
+		might_sleep();
+}
+
 static __always_inline int p2m_get_node(struct p2m_rangelock *lock,
 					struct p2m_node *node,
 					enum p2m_wait wait,
@@ -1279,8 +1289,7 @@ static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
 	unsigned long first, end;
 	int err;
 
-	if (wait != P2M_TRY)
-		might_sleep();
+	p2m_might_sleep(wait);
 	if (!p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
@@ -1367,8 +1376,7 @@ long get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
 	unsigned long first, end, held;
 	long got;
 
-	if (wait != P2M_TRY)
-		might_sleep();
+	p2m_might_sleep(wait);
 	if (!max_nodes || !p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
@@ -1397,8 +1405,7 @@ int __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
 {
 	int err;
 
-	if (wait != P2M_TRY)
-		might_sleep();
+	p2m_might_sleep(wait);
 	err = p2m_get_node(lock, &lock->all, wait, subclass, _RET_IP_);
 	trace_p2m_get(lock, 0, p2m_node_nr(&lock->all), _RET_IP_, err);
 	return err;
