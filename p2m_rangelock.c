@@ -93,6 +93,21 @@
  * It gives the node up and waits for its turn again, behind that task.  So who
  * holds nothing, and gets one node, is never refused.  (One that owns something
  * else might pass the very claim that it gave way to, and find the same again.)
+ *
+ * CHOICES
+ *
+ * A node has an owner word of its own, not a struct mutex: CHECK reads it from
+ * below, BACK OFF and GIVE WAY hand it on by rules of their own, and HANDOFF
+ * bars those that go below as well.  make bench-lock has a pair of this at 1.3
+ * times a mutex's, which is the price of finding the node, twice.
+ *
+ * Waiting is under one lock for all guests, since a cycle may go through all of
+ * them, and its members must stand still while it is followed.  Who goes
+ * straight through never takes it; and a task spins, while the owner is at work,
+ * before it does.
+ *
+ * might_sleep() is only for kernels that check it, and CHECK has one barrier for
+ * all levels: each was measured, and the commits have the numbers.
  */
 
 #include <linux/debugfs.h>
