@@ -26,7 +26,10 @@
 #include "guest.h"
 #include "trace.h"
 
-/* Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait. */
+/*
+ * Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait.  No more
+ * than there are bits in a u64.
+ */
 #define P2M_BATCH	64
 
 /* ------------------------------------------------------------------ */
@@ -168,17 +171,21 @@ static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /*
- * Nominate what there is in [gfn, end): only pages that nobody references but
- * the map, and the page tables that are going to be zapped.  Returns the end of
- * what was looked at.
+ * Nominate what there is in [gfn, end), a batch: only pages that nobody
+ * references but the map, and the page tables that are going to be zapped.  In
+ * @busy a bit is set for each frame whose page somebody does, counted from @gfn.
+ * Returns the end of what was looked at.
  */
 static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
-				  unsigned long end, struct p2m_range *range,
-				  unsigned long *nominated)
+				  unsigned long end,
+				  const struct p2m_range *range,
+				  unsigned long *nominated, u64 *busy)
 {
+	unsigned long first = gfn;
 	struct p2m_entry entry;
 	struct page *page;
 
+	*busy = 0;
 	for (*nominated = 0; gfn < end; gfn++) {
 		if (range->max && range->done + *nominated == range->max)
 			break;
@@ -187,8 +194,7 @@ static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
 			continue;
 		page = p2m_entry_page(entry);
 		if (page_count(page) > 1 + page_mapcount(page)) {
-			range->busy++;
-			p2m_count_event(guest, busy);
+			*busy |= BIT_ULL(gfn - first);
 			continue;
 		}
 		p2m_set_type(guest, gfn, p2m_paging_out, page);
@@ -249,18 +255,23 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long nr, struct p2m_range *range)
 {
 	unsigned long nominated, end;
+	struct p2m_entry entry;
+	u64 busy;
 	int err;
 
-	end = p2m_nominate(guest, gfn, gfn + nr, range, &nominated);
+	end = p2m_nominate(guest, gfn, gfn + nr, range, &nominated, &busy);
 	if (nominated)
 		p2m_unmap_nominated(guest, gfn, end);
 
-	for (; nominated && gfn < end; gfn++) {
-		struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-
-		if (p2m_entry_type(entry) != p2m_paging_out)
+	for (; gfn < end; gfn++, busy >>= 1) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) == p2m_paging_out)
+			err = p2m_evict(guest, gfn);
+		else if (busy & 1)
+			err = -EBUSY;
+		else
 			continue;
-		err = p2m_evict(guest, gfn);
+
 		if (err && err != -EBUSY) {
 			p2m_denominate(guest, gfn, end);
 			range->next = gfn;
