@@ -106,7 +106,7 @@
  * straight through never takes it; and a task spins, while the owner is at work,
  * before it does.
  *
- * might_sleep() is only for kernels that check it, and CHECK has one barrier for
+ * might_sleep() is written out, without the call, and CHECK has one barrier for
  * all levels: each was measured, and the commits have the numbers.
  */
 
@@ -1115,13 +1115,19 @@ static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
 /* ------------------------------------------------------------------ */
 
 /*
- * Find misuse where that is looked for; elsewhere a get that goes straight
- * through is no place to be preempted at, as might_sleep() also has it.
+ * What might_sleep() does: find misuse, where that is looked for, and be a
+ * place to be preempted at.  But only the kernels that look for it pay for a
+ * call.
  */
-static inline void p2m_might_sleep(enum p2m_wait wait)
+static __always_inline void p2m_might_sleep(enum p2m_wait wait,
+					    struct task_struct *me)
 {
-	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) && wait != P2M_TRY)
+	if (wait == P2M_TRY)
+		return;
+	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
 		might_sleep();
+	else if (unlikely(test_tsk_need_resched(me)))
+		cond_resched();
 }
 
 static __always_inline int p2m_get_node(struct p2m_rangelock *lock,
@@ -1135,6 +1141,7 @@ static __always_inline int p2m_get_node(struct p2m_rangelock *lock,
 	bool taken;
 	int err;
 
+	p2m_might_sleep(wait, me);
 	if (p2m_owner(node) == me) {
 		if (unlikely(node->depth == UINT_MAX))
 			return -EOVERFLOW;
@@ -1304,7 +1311,6 @@ static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
 	unsigned long first, end;
 	int err;
 
-	p2m_might_sleep(wait);
 	if (!p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
@@ -1391,7 +1397,6 @@ long get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
 	unsigned long first, end, held;
 	long got;
 
-	p2m_might_sleep(wait);
 	if (!max_nodes || !p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
@@ -1420,7 +1425,6 @@ int __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
 {
 	int err;
 
-	p2m_might_sleep(wait);
 	err = p2m_get_node(lock, &lock->all, wait, subclass, _RET_IP_);
 	trace_p2m_get(lock, 0, p2m_node_nr(&lock->all), _RET_IP_, err);
 	return err;
