@@ -34,24 +34,6 @@ struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
 	return entry;
 }
 
-/**
- * p2m_type_name() - the name of a type, as Xen has it
- * @type: the type
- *
- * Context: any.
- * Return: the name; "?" if there is no such type.
- */
-const char *p2m_type_name(enum p2m_type type)
-{
-	static const char * const names[] = {
-#define P2M_TYPE(name, rwx) [p2m_##name] = #name,
-		P2M_TYPES(P2M_TYPE)
-#undef P2M_TYPE
-	};
-
-	return type < P2M_NR_TYPES ? names[type] : "?";
-}
-
 static unsigned int p2m_index(unsigned long gfn, unsigned int level)
 {
 	return (gfn >> (level * P2M_TABLE_BITS)) & (P2M_TABLE_ENTRIES - 1);

@@ -51,7 +51,6 @@ enum p2m_type {
 #define P2M_TYPE(name, access) p2m_##name,
 	P2M_TYPES(P2M_TYPE)
 #undef P2M_TYPE
-	P2M_NR_TYPES
 };
 
 /**
@@ -86,7 +85,6 @@ static inline struct page *p2m_entry_page(struct p2m_entry entry)
 }
 
 struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page);
-const char *p2m_type_name(enum p2m_type type);
 
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock);
 void p2m_map_destroy(struct p2m_map *map,
