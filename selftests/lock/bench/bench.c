@@ -66,6 +66,7 @@ struct bench_case;
  * @ns: how long it took
  * @away: the longest time between two batches of pairs
  * @errors: gets that failed
+ * @word: nobody else's
  */
 struct worker {
 	struct task_struct	*task;
@@ -79,6 +80,7 @@ struct worker {
 	u64			ns;
 	u64			away;
 	unsigned int		errors;
+	atomic_long_t		word ____cacheline_aligned;
 } ____cacheline_aligned;
 
 /**
@@ -149,6 +151,24 @@ PAIRS_ERR(tree, get_p2m_gfn(&tree, w->gfn), put_p2m_gfn(&tree, w->gfn))
 PAIRS_ERR(1gb, get_p2m(&tree, 0, 18), put_p2m(&tree, 0, 18))
 PAIRS_ERR(all_64g, get_p2m_all(&tree_64g), put_p2m_all(&tree_64g))
 PAIRS_ERR(all_1t, get_p2m_all(&tree_1t), put_p2m_all(&tree_1t))
+
+/*
+ * Two atomic operations on a word of one's own: with two CPUs, what the machine
+ * has to give.  Two CPUs of a shared machine may be one core.
+ */
+static void pairs_own_word(struct worker *w, unsigned int n)
+{
+	long old;
+
+	while (n--) {
+		old = 0;
+		if (!atomic_long_try_cmpxchg(&w->word, &old, 1))
+			w->errors++;
+		old = 1;
+		if (!atomic_long_try_cmpxchg_release(&w->word, &old, 0))
+			w->errors++;
+	}
+}
 
 static void pairs_interval(struct worker *w, unsigned int n)
 {
@@ -326,6 +346,7 @@ PAIRS(scan_1t, w->errors += words_scan(words_1t), (void)0)
 
 static const struct bench_case cases[] = {
 	/* One CPU */
+	{ "own_word", pairs_own_word, 256, 1 },
 	{ "mutex", pairs_mutex, 256, 1 },
 	{ "tree", pairs_tree, 256, 1 },
 	{ "tree_recursive", pairs_tree, 256, 1,
@@ -348,6 +369,7 @@ static const struct bench_case cases[] = {
 	{ "scan_1t", pairs_scan_1t, 1, 1 },
 
 	/* Two */
+	{ "own_word_2", pairs_own_word, 256, 2 },
 	{ "tree_far_2", pairs_tree, 256, 2, .gfn = { 0, 2 * GB } },
 	{ "tree_neighbour_2", pairs_tree, 256, 2,
 	  .gfn = { 8 * CHUNK, 9 * CHUNK } },
