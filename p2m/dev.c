@@ -25,7 +25,7 @@ static int p2m_open(struct inode *inode, struct file *file)
 
 static int p2m_release(struct inode *inode, struct file *file)
 {
-	p2m_guest_destroy(file->private_data);
+	p2m_guest_put(file->private_data);
 	return 0;
 }
 
@@ -62,7 +62,7 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 {
 	struct p2m_info *info = arg;
 
-	info->features = P2M_FEATURE_PAGING;
+	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -84,6 +84,11 @@ static int p2m_ioctl_page_in(struct p2m_guest *guest, void *arg)
 	return p2m_page_in(guest, arg);
 }
 
+static int p2m_ioctl_collapse(struct p2m_guest *guest, void *arg)
+{
+	return p2m_collapse(guest, arg);
+}
+
 /*
  * The calls: what each takes, how much of that the first published version had,
  * and what does it.
@@ -98,6 +103,7 @@ static const struct p2m_call {
 	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, p2m_get_stats },
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
+	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56, p2m_ioctl_collapse },
 };
 
 union p2m_any_arg {
@@ -168,6 +174,8 @@ static const struct file_operations p2m_fops = {
 	.open = p2m_open,
 	.release = p2m_release,
 	.mmap = p2m_mmap,
+	/* So that what is 2 MB can be mapped so. */
+	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = p2m_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
@@ -205,6 +213,8 @@ static void __exit p2m_exit(void)
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
 	p2m_guests_exit();
+	/* Tables are freed by RCU. */
+	rcu_barrier();
 }
 module_exit(p2m_exit);
 

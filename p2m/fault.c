@@ -46,19 +46,41 @@ static vm_fault_t p2m_fault_retry(struct vm_fault *vmf, struct p2m_guest *guest)
 	return VM_FAULT_RETRY;
 }
 
+/*
+ * May the page of the chunk be 2 MB?  So that it can be mapped as such, the
+ * mapping must have all of it, and where the page tables have 2 MB.
+ */
+static bool p2m_fault_huge(struct vm_fault *vmf)
+{
+	struct vm_area_struct *vma = vmf->vma;
+	unsigned long start = vmf->address & PMD_MASK;
+
+	return IS_ENABLED(CONFIG_TRANSPARENT_HUGEPAGE) &&
+	       !(vma->vm_flags & VM_NOHUGEPAGE) && start >= vma->vm_start &&
+	       start + PMD_SIZE <= vma->vm_end &&
+	       IS_ALIGNED((vma->vm_start >> PAGE_SHIFT) - vma->vm_pgoff,
+			  P2M_CHUNK_GFNS);
+}
+
 /* The first touch: a zero page. */
-static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
+			     bool huge)
 {
 	struct page *page;
 	int err;
 
+	if (huge && !p2m_huge_populate(guest, gfn)) {
+		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
+		return 0;
+	}
 	page = p2m_page_alloc(GFP_HIGHUSER | __GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	__SetPageUptodate(page);
-	err = p2m_set_entry(&guest->map, gfn, p2m_make_entry(p2m_ram_rw, page));
+	err = p2m_set_entry(&guest->map, gfn, P2M_4K,
+			    p2m_make_entry(p2m_ram_rw, page));
 	if (err) {
-		p2m_page_free(page);
+		p2m_pages_free(page, P2M_4K);
 		return err;
 	}
 	p2m_count_event(guest, zeroed);
@@ -67,11 +89,11 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn)
 
 /* See to it that @gfn, which is held, has a page. */
 static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
-			struct p2m_entry entry)
+			struct p2m_entry entry, bool huge)
 {
 	switch (p2m_entry_type(entry)) {
 	case p2m_mmio_dm:
-		return p2m_populate_zero(guest, gfn);
+		return p2m_populate_zero(guest, gfn, huge);
 	case p2m_paged:
 		return p2m_paging_populate(guest, gfn);
 	default:
@@ -79,21 +101,71 @@ static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
+static int p2m_no_pte(pte_t *pte, unsigned long address, void *unused)
+{
+	return 0;
+}
+
+/* See to it that @gfn, which is held and has a page, can be written to. */
+static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	switch (p2m_entry_type(entry)) {
+	default:
+		return 0;
+	}
+}
+
+/*
+ * A part of a larger page whose frames may differ must not be mapped with all of
+ * it.  The memory manager maps 2 MB where there is no page table yet; so have one.
+ */
+static int p2m_map_part(struct vm_fault *vmf)
+{
+	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+				   PAGE_SIZE, p2m_no_pte, NULL);
+}
+
+static vm_fault_t p2m_error(int err)
+{
+	switch (err) {
+	case 0:
+		return 0;
+	case -ENOMEM:
+		return VM_FAULT_OOM;
+	case -EINTR:
+		return VM_FAULT_NOPAGE;	/* the signal will be found */
+	default:
+		return VM_FAULT_SIGBUS;
+	}
+}
+
 static vm_fault_t p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, vmf->pgoff);
+	enum p2m_type type = p2m_entry_type(entry);
 	vm_fault_t ret = VM_FAULT_LOCKED;
+	struct page *page;
 	int err;
 
-	err = p2m_populate(guest, vmf->pgoff, entry);
-	if (err) {
-		ret = err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
-	} else {
-		vmf->page = p2m_entry_page(p2m_get_entry(&guest->map, vmf->pgoff));
-		get_page(vmf->page);
-		lock_page(vmf->page);
+	err = p2m_populate(guest, vmf->pgoff, entry, p2m_fault_huge(vmf));
+	if (!err && (vmf->flags & FAULT_FLAG_WRITE))
+		err = p2m_make_writable(guest, vmf->pgoff);
+	if (!err) {
+		entry = p2m_get_entry(&guest->map, vmf->pgoff);
+		page = p2m_entry_page_of(entry, vmf->pgoff);
+		if (PageCompound(page) && !p2m_entry_order(entry))
+			err = p2m_map_part(vmf);
 	}
-	trace_p2m_fault(guest->id, vmf->pgoff, p2m_entry_type(entry), ret);
+	if (err) {
+		ret = p2m_error(err);
+	} else {
+		vmf->page = page;
+		get_page(page);
+		lock_page(page);
+	}
+	trace_p2m_fault(guest->id, vmf->pgoff, type, ret);
 	return ret;
 }
 
@@ -113,7 +185,7 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (err)
 		err = get_p2m_killable(&guest->lock, gfn, 0);
 	if (err)
-		return err == -ENOMEM ? VM_FAULT_OOM : VM_FAULT_SIGBUS;
+		return p2m_error(err);
 
 	ret = p2m_fault_held(vmf, guest);
 	put_p2m_gfn(&guest->lock, gfn);
@@ -133,6 +205,63 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 	return ret;
 }
 
+/* Does the map, at this instant, allow writes to this page? */
+static bool p2m_may_write(struct p2m_guest *guest, unsigned long gfn,
+			  struct page *page)
+{
+	struct p2m_entry entry = p2m_lookup(&guest->map, gfn);
+
+	return p2m_entry_type(entry) == p2m_ram_rw &&
+	       p2m_entry_page_of(entry, gfn) == page;
+}
+
+static int p2m_get_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct mem_cgroup *old;
+	int err;
+
+	/* With mmap_lock: no holder waits for that.  See guest.h. */
+	err = get_p2m_killable(&guest->lock, gfn, 0);
+	if (err)
+		return err;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_make_writable(guest, gfn);
+	set_active_memcg(old);
+	put_p2m_gfn(&guest->lock, gfn);
+	return err;
+}
+
+/*
+ * A page that is mapped, or was just found by p2m_fault(), is to be written to.
+ * Mostly it may be.  No hold is needed to know: who takes the page away changes
+ * the entry first, and then waits for the page's lock, which is held from here
+ * until the page is mapped.
+ */
+static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
+{
+	struct p2m_guest *guest = vmf->vma->vm_private_data;
+	struct page *page = vmf->page;
+	unsigned int tries;
+	int err;
+
+	for (tries = 0; tries < 2; tries++) {
+		lock_page(page);
+		/* Locked comes before looked up; pairs with smp_mb() in p2m_unmap(). */
+		smp_mb();
+		if (p2m_may_write(guest, vmf->pgoff, page))
+			return VM_FAULT_LOCKED;
+		unlock_page(page);
+		if (tries)
+			break;
+		err = p2m_get_and_make_writable(guest, vmf->pgoff);
+		if (err)
+			return p2m_error(err);
+	}
+	/* It has another page by now, or none: let it be touched again. */
+	return VM_FAULT_NOPAGE;
+}
+
 const struct vm_operations_struct p2m_vm_ops = {
 	.fault = p2m_fault,
+	.page_mkwrite = p2m_page_mkwrite,
 };

@@ -4,6 +4,7 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
+#include <linux/pagemap.h>
 #include <linux/percpu_counter.h>
 #include <linux/pseudo_fs.h>
 #include <linux/shmem_fs.h>
@@ -130,6 +131,8 @@ struct p2m_guest *p2m_guest_create(void)
 	}
 	guest->memcg = get_mem_cgroup_from_mm(current->mm);
 
+	kref_init(&guest->ref);
+
 	mutex_lock(&p2m_guests_lock);
 	guest->id = ++p2m_last_id;
 	list_add_tail(&guest->link, &p2m_guests);
@@ -153,20 +156,17 @@ static void p2m_drop_entry(struct p2m_entry entry, void *arg)
 	struct page *page = p2m_entry_page(entry);
 
 	if (page)
-		p2m_page_free(page);
+		p2m_pages_free(page, p2m_entry_order(entry));
 	else if (p2m_entry_type(entry) == p2m_paged)
 		p2m_store_account(-1);	/* the store goes as a whole */
 }
 
-/**
- * p2m_guest_destroy() - free a guest and all that it has
- * @guest: the guest; no file and no mapping refers to it any more
- *
- * Context: process context; may sleep.
- */
-void p2m_guest_destroy(struct p2m_guest *guest)
+/* The last reference is gone. */
+static void p2m_guest_destroy(struct kref *ref)
+	__releases(&p2m_guests_lock)
 {
-	mutex_lock(&p2m_guests_lock);
+	struct p2m_guest *guest = container_of(ref, struct p2m_guest, ref);
+
 	list_del(&guest->link);
 	mutex_unlock(&p2m_guests_lock);
 
@@ -177,6 +177,42 @@ void p2m_guest_destroy(struct p2m_guest *guest)
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);
+}
+
+/**
+ * p2m_guest_put() - drop a reference to a guest
+ * @guest: the guest; with the last reference it is freed, and all that it has.
+ * Then no file and no mapping refers to it any more.
+ *
+ * Context: process context, holding nothing of the guest; may sleep.
+ */
+void p2m_guest_put(struct p2m_guest *guest)
+{
+	kref_put_mutex(&guest->ref, p2m_guest_destroy, &p2m_guests_lock);
+}
+
+/**
+ * p2m_guest_find() - the guest with a number
+ * @id: the number
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ */
+struct p2m_guest *p2m_guest_find(u64 id)
+{
+	struct p2m_guest *guest, *found = NULL;
+
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link) {
+		if (guest->id == id) {
+			/* The last put takes it off the list under this lock. */
+			kref_get(&guest->ref);
+			found = guest;
+			break;
+		}
+	}
+	mutex_unlock(&p2m_guests_lock);
+	return found;
 }
 
 /**
@@ -205,6 +241,7 @@ void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns)
 void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
 {
 	struct p2m_counters sum = {};
+	enum p2m_type type;
 	int cpu;
 
 	for_each_possible_cpu(cpu) {
@@ -218,9 +255,11 @@ void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
 	P2M_COUNTERS(P2M_COUNTER)
 #undef P2M_COUNTER
 
-	/* Read while the guest runs, the sums can be off by what is under way. */
-	stats->paged = max_t(s64, sum.paged_out - sum.paged_in, 0);
-	stats->resident = max_t(s64, sum.zeroed + sum.paged_in - sum.paged_out, 0);
+	stats->paged = p2m_map_count(&guest->map, p2m_paged);
+	stats->resident = 0;
+	for (type = 0; type < P2M_NR_TYPES; type++)
+		if (p2m_type_access(type))
+			stats->resident += p2m_map_count(&guest->map, type);
 	stats->lock_waits = p2m_rangelock_stat(&guest->lock, P2M_STAT_waits);
 	stats->lock_deadlocks = p2m_rangelock_stat(&guest->lock,
 						   P2M_STAT_deadlocks);
@@ -280,14 +319,34 @@ struct page *p2m_page_alloc(gfp_t gfp)
 }
 
 /**
- * p2m_page_free() - drop the map's reference to a page
+ * p2m_huge_alloc() - a page of 2 MB for the map
+ * @gfp: __GFP_ZERO or 0
+ *
+ * Context: process context; may sleep.
+ * Return: the page, or NULL, which is nothing unusual.
+ */
+struct page *p2m_huge_alloc(gfp_t gfp)
+{
+	struct folio *folio = folio_alloc(GFP_TRANSHUGE_LIGHT | __GFP_ACCOUNT |
+					  __GFP_NOWARN | gfp, P2M_2M);
+
+	if (!folio)
+		return NULL;
+	folio_mark_uptodate(folio);
+	percpu_counter_add(&p2m_total_pages, P2M_CHUNK_GFNS);
+	return folio_page(folio, 0);
+}
+
+/**
+ * p2m_pages_free() - drop an entry's reference to its page
  * @page: the page
+ * @order: of the entry
  *
  * Context: any.
  */
-void p2m_page_free(struct page *page)
+void p2m_pages_free(struct page *page, unsigned int order)
 {
-	percpu_counter_dec(&p2m_total_pages);
+	percpu_counter_sub(&p2m_total_pages, 1L << order);
 	put_page(page);
 }
 
@@ -317,4 +376,37 @@ void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	unmap_mapping_range(guest->inode->i_mapping,
 			    (loff_t)gfn << PAGE_SHIFT,
 			    (loff_t)nr << PAGE_SHIFT, 1);
+}
+
+/**
+ * p2m_unmap() - see to it that nobody maps frames, nor is about to
+ * @guest: the guest
+ * @gfn: first frame
+ * @nr: how many
+ *
+ * The entries must be of no type by which a fault would map them, or make them
+ * writable, but still have their pages.
+ *
+ * Context: process context, holding the frames; may sleep.
+ */
+void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+{
+	unsigned long i = gfn;
+	struct p2m_entry entry;
+	struct page *page;
+
+	/*
+	 * Either we find the page locked, or who locks it after us finds what we
+	 * made of the entry.  Pairs with smp_mb() in p2m_page_mkwrite().
+	 */
+	smp_mb();
+	while (i < gfn + nr) {
+		entry = p2m_get_entry(&guest->map, i);
+		page = p2m_entry_page(entry);
+		if (page)
+			wait_on_page_locked(page);
+		i = round_down(i, 1UL << p2m_entry_order(entry)) +
+		    (1UL << p2m_entry_order(entry));
+	}
+	p2m_zap(guest, gfn, nr);
 }

@@ -11,11 +11,13 @@
  *
  * So no user memory is touched while holding a range: that could fault.
  *
- * A PAGE belongs to the map: one reference, from when its entry is set until it
- * is cleared.  The processor's tables hold references of their own; KVM's
- * nested tables hold none.  To take a page away: change the entry, so that no
- * new fault finds it; wait for faults that have found it already, by its page
- * lock; zap; and only if the map's reference is then the last, take it.
+ * A PAGE belongs to the map: one reference for each entry, from when it is set
+ * until it is cleared.  The processor's tables hold references of their own; KVM's
+ * nested tables hold none.  To take a page away: change the entry to a type that
+ * is not ram_rw, so that no new fault finds it, and none that has found it makes it
+ * writable; wait for faults that have found it already, by its page lock; zap
+ * (the two are p2m_unmap()); and only if the map's references are then the last,
+ * take it.
  *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
  * process that opened the guest, whoever makes it grow: the ways in (a fault, an
@@ -25,6 +27,7 @@
 #define _P2M_GUEST_H
 
 #include <linux/fs.h>
+#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
@@ -36,7 +39,10 @@
 
 /* What is counted for a guest; p2m_stats in uapi/p2m.h says what each is. */
 #define P2M_COUNTERS(x)							\
-	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy)
+	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy) \
+	x(shattered) x(collapsed) x(merged) x(unshared) \
+	x(pod_populated) x(pod_swept) x(pod_exhausted) x(dirtied) x(events) \
+	x(foreign)
 
 /** struct p2m_counters - one CPU's share of a guest's counters */
 struct p2m_counters {
@@ -58,6 +64,7 @@ struct p2m_counters {
  * @counters: per CPU
  * @id: its number
  * @link: in the list of all guests
+ * @ref: of the file, and of whoever found this in the list
  */
 struct p2m_guest {
 	struct p2m_rangelock		lock;
@@ -69,6 +76,7 @@ struct p2m_guest {
 	struct p2m_counters __percpu	*counters;
 	u64				id;
 	struct list_head		link;
+	struct kref			ref;
 };
 
 /**
@@ -87,16 +95,48 @@ struct p2m_totals {
 int p2m_guests_init(void);
 void p2m_guests_exit(void);
 struct p2m_guest *p2m_guest_create(void);
-void p2m_guest_destroy(struct p2m_guest *guest);
+struct p2m_guest *p2m_guest_find(u64 id);
+void p2m_guest_put(struct p2m_guest *guest);
 void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns);
 void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats);
 void p2m_guests_totals(struct p2m_totals *totals);
 void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 			 void *arg);
 struct page *p2m_page_alloc(gfp_t gfp);
-void p2m_page_free(struct page *page);
+struct page *p2m_huge_alloc(gfp_t gfp);
+void p2m_pages_free(struct page *page, unsigned int order);
 void p2m_store_account(long frames);
 void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
+void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
+
+/* Change the entry of a frame that has one of this order: cannot fail. */
+static inline void p2m_change_entry(struct p2m_guest *guest, unsigned long gfn,
+				    struct p2m_entry entry)
+{
+	p2m_set_entry(&guest->map, gfn, p2m_entry_order(entry), entry);
+}
+
+/* The same page, if the type has one, but of another type. */
+static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
+				   enum p2m_type type)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, type));
+}
+
+/* range.c */
+typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
+			    unsigned long nr, struct p2m_range *range);
+long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr);
+int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
+		  unsigned int size, p2m_batch_fn batch);
+
+/* huge.c */
+int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn);
+int p2m_split(struct p2m_guest *guest, unsigned long gfn);
+int p2m_shatter(struct p2m_guest *guest, unsigned long gfn);
+int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range);
 
 /* fault.c */
 extern const struct vm_operations_struct p2m_vm_ops;

@@ -6,9 +6,28 @@
 
 #include <linux/gfp.h>
 #include <linux/io.h>
+#include <linux/percpu.h>
 #include <linux/rcupdate.h>
 
 #include "map.h"
+
+static const u64 p2m_access[] = {
+#define P2M_TYPE(name, rwx) [p2m_##name] = (rwx),
+	P2M_TYPES(P2M_TYPE)
+#undef P2M_TYPE
+};
+
+/**
+ * p2m_type_access() - what the guest may do with frames of a type
+ * @type: the type
+ *
+ * Context: any.
+ * Return: bits of P2M_RWX; 0 for a type that has no page.
+ */
+u64 p2m_type_access(enum p2m_type type)
+{
+	return p2m_access[type];
+}
 
 /**
  * p2m_make_entry() - an entry of this type
@@ -20,13 +39,8 @@
  */
 struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
 {
-	static const u64 access[] = {
-#define P2M_TYPE(name, rwx) [p2m_##name] = (rwx),
-		P2M_TYPES(P2M_TYPE)
-#undef P2M_TYPE
-	};
 	struct p2m_entry entry = {
-		.val = ((u64)type << P2M_TYPE_SHIFT) | access[type],
+		.val = ((u64)type << P2M_TYPE_SHIFT) | p2m_type_access(type),
 	};
 
 	if (page)
@@ -34,14 +48,59 @@ struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
 	return entry;
 }
 
+/**
+ * p2m_retype_entry() - the same page, order and dirtiness, of another type
+ * @entry: the entry
+ * @type: the type; if it has no page, the page is left out
+ *
+ * Context: any.
+ * Return: the entry.
+ */
+struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type)
+{
+	struct p2m_entry new = p2m_make_entry(type, NULL);
+
+	new.val |= entry.val & (P2M_PS | P2M_D);
+	if (new.val & P2M_RWX)
+		new.val |= entry.val & P2M_PFN_MASK;
+	return new;
+}
+
+/**
+ * p2m_repage_entry() - the same type and dirtiness, with another page
+ * @entry: an entry of a type that has a page
+ * @page: the page, of 4 KB
+ *
+ * Context: any.
+ * Return: the entry.
+ */
+struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_entry_type(entry), page);
+
+	new.val |= entry.val & P2M_D;
+	return new;
+}
+
 static unsigned int p2m_index(unsigned long gfn, unsigned int level)
 {
 	return (gfn >> (level * P2M_TABLE_BITS)) & (P2M_TABLE_ENTRIES - 1);
 }
 
+/* Does an entry above level 0 point to a table? */
+static bool p2m_is_table(u64 entry)
+{
+	return entry && !(entry & P2M_PS);
+}
+
 static u64 *p2m_table_of(u64 entry)
 {
-	return entry ? phys_to_virt(entry & P2M_PFN_MASK) : NULL;
+	return phys_to_virt(entry & P2M_PFN_MASK);
+}
+
+static u64 p2m_table_entry(u64 *table)
+{
+	return virt_to_phys(table) | P2M_RWX;
 }
 
 static u64 *p2m_table_alloc(void)
@@ -49,44 +108,80 @@ static u64 *p2m_table_alloc(void)
 	return (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 }
 
-/* The place of @gfn's entry, or NULL if its table is not there. */
-static u64 *p2m_find_slot(struct p2m_map *map, unsigned long gfn)
+static void p2m_table_free_rcu(struct rcu_head *head)
 {
-	u64 *table = map->top;
-	unsigned int level;
-
-	for (level = P2M_TABLE_LEVELS - 1; level && table; level--)
-		table = p2m_table_of(READ_ONCE(table[p2m_index(gfn, level)]));
-	return table ? &table[p2m_index(gfn, 0)] : NULL;
+	__free_page(container_of(head, struct page, rcu_head));
 }
 
-/* The same, with the tables made that are missing; NULL for want of memory. */
-static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn)
+/* Free a table that is no longer in the map. */
+static void p2m_table_free(u64 *table)
 {
-	u64 *table = map->top, *slot, *new, old;
-	unsigned int level;
+	call_rcu(&virt_to_page(table)->rcu_head, p2m_table_free_rcu);
+}
 
-	for (level = P2M_TABLE_LEVELS - 1; level; level--) {
-		slot = &table[p2m_index(gfn, level)];
-		old = READ_ONCE(*slot);
-		if (!old) {
-			new = p2m_table_alloc();
-			if (!new)
+/*
+ * The place of @gfn's entry at @level or, if there is a leaf or nothing above
+ * that, of what is there.  Under RCU, or holding @gfn.
+ */
+static u64 *p2m_find_slot(struct p2m_map *map, unsigned long gfn,
+			  unsigned int level)
+{
+	unsigned int at = P2M_TABLE_LEVELS - 1;
+	u64 *slot = &map->top[p2m_index(gfn, at)];
+	u64 entry;
+
+	while (at > level) {
+		/* An address dependency; pairs with who puts a table there. */
+		entry = READ_ONCE(*slot);
+		if (!p2m_is_table(entry))
+			break;
+		at--;
+		slot = &p2m_table_of(entry)[p2m_index(gfn, at)];
+	}
+	return slot;
+}
+
+/* The place at @level, with the tables made that are missing; or NULL. */
+static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn,
+			  unsigned int level)
+{
+	unsigned int at = P2M_TABLE_LEVELS - 1;
+	u64 *slot = &map->top[p2m_index(gfn, at)];
+	u64 *table;
+	u64 entry;
+
+	while (at > level) {
+		entry = READ_ONCE(*slot);
+		if (!entry) {
+			table = p2m_table_alloc();
+			if (!table)
 				return NULL;
 			/*
 			 * Full barrier: the table is empty before it is there.
 			 * Another chunk's holder may be adding it as well.
 			 */
-			old = cmpxchg64(slot, 0, virt_to_phys(new) | P2M_RWX);
-			if (!old) {
-				table = new;
-				continue;
-			}
-			free_page((unsigned long)new);
+			entry = cmpxchg64(slot, 0, p2m_table_entry(table));
+			if (entry)
+				free_page((unsigned long)table);
+			else
+				entry = p2m_table_entry(table);
 		}
-		table = p2m_table_of(old);
+		/* A frame of 2 MB: they have to be split first. */
+		if (WARN_ON_ONCE(!p2m_is_table(entry)))
+			return NULL;
+		at--;
+		slot = &p2m_table_of(entry)[p2m_index(gfn, at)];
 	}
-	return &table[p2m_index(gfn, 0)];
+	return slot;
+}
+
+/* Count a leaf as there (@sign 1) or gone (-1). */
+static void p2m_count_leaf(struct p2m_map *map, u64 leaf, long sign)
+{
+	struct p2m_entry entry = { leaf };
+
+	this_cpu_add(map->counts->nr[p2m_entry_type(entry)],
+		     sign * (1L << p2m_entry_order(entry)));
 }
 
 /**
@@ -100,8 +195,16 @@ static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn)
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock)
 {
 	map->lock = lock;
+	map->counts = alloc_percpu_gfp(struct p2m_type_counts,
+				       GFP_KERNEL_ACCOUNT);
+	if (!map->counts)
+		return -ENOMEM;
 	map->top = p2m_table_alloc();
-	return map->top ? 0 : -ENOMEM;
+	if (!map->top) {
+		free_percpu(map->counts);
+		return -ENOMEM;
+	}
+	return 0;
 }
 
 static void p2m_table_destroy(u64 *table, unsigned int level,
@@ -113,7 +216,7 @@ static void p2m_table_destroy(u64 *table, unsigned int level,
 	for (i = 0; i < P2M_TABLE_ENTRIES; i++) {
 		if (!table[i])
 			continue;
-		if (level)
+		if (level && p2m_is_table(table[i]))
 			p2m_table_destroy(p2m_table_of(table[i]), level - 1,
 					  drop, arg);
 		else
@@ -136,6 +239,7 @@ void p2m_map_destroy(struct p2m_map *map,
 {
 	p2m_table_destroy(map->top, P2M_TABLE_LEVELS - 1, drop, arg);
 	map->top = NULL;
+	free_percpu(map->counts);
 }
 
 /**
@@ -147,13 +251,16 @@ void p2m_map_destroy(struct p2m_map *map,
  * this returns.  To act on it, hold @gfn and use p2m_get_entry().
  *
  * Context: any.
- * Return: the entry; an empty one (mmio_dm) if there is none.
+ * Return: the entry that covers @gfn; an empty one (mmio_dm) if there is none.
  */
 struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn)
 {
-	u64 *slot = p2m_find_slot(map, gfn);
+	u64 val;
 
-	return (struct p2m_entry){ slot ? READ_ONCE(*slot) : 0 };
+	rcu_read_lock();
+	val = READ_ONCE(*p2m_find_slot(map, gfn, 0));
+	rcu_read_unlock();
+	return (struct p2m_entry){ val };
 }
 
 /**
@@ -162,63 +269,143 @@ struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn)
  * @gfn: the frame, below P2M_MAX_GFNS
  *
  * Context: holding @gfn.
- * Return: the entry, which stays until the caller changes it or puts @gfn.
+ * Return: the entry that covers @gfn, which stays until the caller changes it or
+ * puts @gfn.
  */
 struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn)
 {
 	lockdep_assert_p2m_held(map->lock, gfn, 0);
-	return p2m_lookup(map, gfn);
+	return (struct p2m_entry){ READ_ONCE(*p2m_find_slot(map, gfn, 0)) };
+}
+
+/* What was in a place of level 1 is not any more. */
+static void p2m_drop_table(struct p2m_map *map, u64 *table)
+{
+	unsigned int i;
+
+	for (i = 0; i < P2M_TABLE_ENTRIES; i++)
+		p2m_count_leaf(map, table[i], -1);
+	p2m_table_free(table);
 }
 
 /**
- * p2m_set_entry() - change what the map says of a frame that the caller holds
+ * p2m_set_entry() - change what the map says of frames that the caller holds
  * @map: the map
- * @gfn: the frame, below P2M_MAX_GFNS
+ * @gfn: the first frame, below P2M_MAX_GFNS, aligned to @order
+ * @order: P2M_4K or P2M_2M
  * @entry: what it is to say
  *
- * Context: process context, holding @gfn; may sleep if @gfn's entry is empty.
- * Return: 0, always if @gfn had an entry; -ENOMEM if a table was needed.
+ * An entry of 2 MB may replace 512 of one frame; what their pages were is the
+ * caller's affair.  For the other way see p2m_split_entry().
+ *
+ * Context: process context, holding [@gfn, @gfn + 2^@order); may sleep if @gfn
+ * has no entry of this order.
+ * Return: 0, always if @gfn had an entry of this order; -ENOMEM if a table was
+ * needed.
  */
-int p2m_set_entry(struct p2m_map *map, unsigned long gfn,
+int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 		  struct p2m_entry entry)
 {
-	u64 *slot;
+	u64 *slot, old;
 
-	lockdep_assert_p2m_held(map->lock, gfn, 0);
-	slot = p2m_make_slot(map, gfn);
+	lockdep_assert_p2m_held(map->lock, gfn, order);
+	if (order && entry.val)
+		entry.val |= P2M_PS;
+	slot = p2m_make_slot(map, gfn, order / P2M_TABLE_BITS);
 	if (!slot)
 		return -ENOMEM;
+	old = *slot;
 	WRITE_ONCE(*slot, entry.val);
+	p2m_count_leaf(map, entry.val, 1);
+	if (order && p2m_is_table(old))
+		p2m_drop_table(map, p2m_table_of(old));
+	else
+		p2m_count_leaf(map, old, -1);
 	return 0;
 }
 
 /**
- * p2m_next_table() - pass over frames that have no table
+ * p2m_split_entry() - make 512 entries of one of 2 MB
+ * @map: the map
+ * @gfn: a frame, below P2M_MAX_GFNS; if its entry is not of 2 MB, nothing is done
+ *
+ * The new ones have the old one's type, dirtiness, and pages one after another;
+ * references to these are the caller's affair.
+ *
+ * Context: process context, holding @gfn's chunk; may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int p2m_split_entry(struct p2m_map *map, unsigned long gfn)
+{
+	u64 *slot = p2m_find_slot(map, gfn, 1);
+	u64 entry = *slot, *table;
+	unsigned int i;
+
+	lockdep_assert_p2m_held(map->lock, gfn, 0);
+	if (!(entry & P2M_PS))
+		return 0;
+	table = p2m_table_alloc();
+	if (!table)
+		return -ENOMEM;
+
+	entry &= ~P2M_PS;
+	for (i = 0; i < P2M_TABLE_ENTRIES; i++) {
+		table[i] = entry;
+		if (entry & P2M_RWX)
+			entry += 1ULL << P2M_PFN_SHIFT;
+	}
+	/* The entries come before what points to them; see p2m_find_slot(). */
+	smp_store_release(slot, p2m_table_entry(table));
+	return 0;
+}
+
+/**
+ * p2m_next_chunk() - pass over chunks of which the map says nothing
  * @map: the map
  * @gfn: where to start
  * @end: where to stop, at most P2M_MAX_GFNS
  *
  * Context: any; what is found may be out of date.
- * Return: @gfn if it has a table; else the first frame after it that has; else
- * @end.
+ * Return: @gfn if its chunk has entries; else the first frame after it of a chunk
+ * that has; else @end.
  */
-unsigned long p2m_next_table(struct p2m_map *map, unsigned long gfn,
+unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 			     unsigned long end)
 {
 	unsigned int level;
-	u64 *table;
+	u64 *table, entry;
 
 	while (gfn < end) {
 		table = map->top;
 		for (level = P2M_TABLE_LEVELS - 1; level; level--) {
-			table = p2m_table_of(READ_ONCE(table[p2m_index(gfn, level)]));
-			if (!table)
+			entry = READ_ONCE(table[p2m_index(gfn, level)]);
+			if (!entry)
 				break;
+			if (level == 1)
+				return gfn;
+			/* These stay while the guest lives. */
+			table = p2m_table_of(entry);
 		}
-		if (!level)
-			return gfn;
 		gfn = round_down(gfn, 1UL << (level * P2M_TABLE_BITS)) +
 		      (1UL << (level * P2M_TABLE_BITS));
 	}
 	return end;
+}
+
+/**
+ * p2m_map_count() - how many frames are of a type
+ * @map: the map
+ * @type: the type, but not mmio_dm
+ *
+ * Context: any.  Exact while the caller holds all of the guest.
+ * Return: the number of frames.
+ */
+unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(map->counts, cpu)->nr[type]);
+	return max(sum, 0L);
 }

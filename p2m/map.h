@@ -3,20 +3,23 @@
  * The gfn->pfn map of one guest.
  *
  * The tables are those of EPT: four levels of 512 entries, eight bytes each.
- * A leaf entry:
+ * A leaf is in a table of level 0 and maps a frame, or of level 1 and maps 2 MB:
  *
- *	 63 62   56 55  52 51              12 11  9 8  7  6  3 2 1 0
- *	+--+-------+------+------------------+-----+--+--+----+-+-+-+
- *	| 0|   0   | type |       pfn        |  0  |A |PS| 0  |X|W|R|
- *	+--+-------+------+------------------+-----+--+--+----+-+-+-+
+ *	 63 62   56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
+ *	+--+-------+------+------------------+-----+-+-+--+----+-+-+-+
+ *	| 0|   0   | type |       pfn        |  0  |D|0|PS| 0  |X|W|R|
+ *	+--+-------+------+------------------+-----+-+-+--+----+-+-+-+
  *
- * R, W, X: what the guest may do, which follows from the type.  A and PS are as
- * EPT has them, and not used yet.  The type is where hardware ignores it.  An
- * entry of 0 has type mmio_dm: nothing there.
+ * R, W, X: what the guest may do, which follows from the type.  PS: this maps
+ * 2 MB.  D: written to since log-dirty last looked, whatever the type is by now.
+ * The type is where hardware ignores it.  An entry of 0 has type mmio_dm: nothing
+ * there.
  *
- * A table of the lowest level maps 512 frames, one chunk of the range lock.  So
- * whoever holds a frame has its whole table to itself.  Tables above are only
- * ever added to while the guest lives.
+ * A table of level 0 maps one chunk of the range lock.  So whoever holds a frame
+ * has its whole table to itself, and the place in level 1 that points to it, and
+ * may replace 512 entries by one or one by 512.  A table that was replaced is
+ * freed by RCU, for those that look things up without the lock.  Tables above are
+ * only ever added to while the guest lives.
  */
 #ifndef _P2M_MAP_H
 #define _P2M_MAP_H
@@ -30,6 +33,8 @@
 #define P2M_W			0x2ULL
 #define P2M_X			0x4ULL
 #define P2M_RWX			(P2M_R | P2M_W | P2M_X)
+#define P2M_PS			0x80ULL
+#define P2M_D			0x200ULL
 #define P2M_PFN_SHIFT		12
 #define P2M_PFN_MASK		0x000ffffffffff000ULL
 #define P2M_TYPE_SHIFT		52
@@ -39,22 +44,33 @@
 #define P2M_TABLE_ENTRIES	(1 << P2M_TABLE_BITS)
 #define P2M_TABLE_LEVELS	4
 
+#define P2M_CHUNK_GFNS		(1UL << P2M_CHUNK_ORDER)
+
+/* Orders of a leaf */
+#define P2M_4K			0
+#define P2M_2M			P2M_TABLE_BITS
+
 /* Types, named after Xen's: name, and what the guest may do */
 #define P2M_TYPES(x)							\
 	x(mmio_dm,	0)		/* nothing there */		\
 	x(ram_rw,	P2M_RWX)	/* a page */			\
+	x(logdirty,	P2M_R | P2M_X)	/* a page; to be told of writes */ \
+	x(shared,	P2M_R | P2M_X)	/* a page that others may have too */ \
 	x(paging_out,	P2M_RWX)	/* nominated: a page, on its way out */ \
-	x(paged,	0)		/* in the store */
+	x(paged,	0)		/* in the store, or with the pager */ \
+	x(paging_in,	0)		/* the pager has been asked for it */ \
+	x(pod,		0)		/* to be populated on demand */
 
 /** enum p2m_type - what a gfn is */
 enum p2m_type {
 #define P2M_TYPE(name, access) p2m_##name,
 	P2M_TYPES(P2M_TYPE)
 #undef P2M_TYPE
+	P2M_NR_TYPES
 };
 
 /**
- * struct p2m_entry - what the map says of one gfn
+ * struct p2m_entry - what the map says of one gfn, or of 2 MB of them
  * @val: as in the table
  */
 struct p2m_entry {
@@ -62,13 +78,23 @@ struct p2m_entry {
 };
 
 /**
+ * struct p2m_type_counts - one CPU's share of how many gfns are of each type
+ * @nr: by type; that of mmio_dm is not kept
+ */
+struct p2m_type_counts {
+	long nr[P2M_NR_TYPES];
+};
+
+/**
  * struct p2m_map - the map of one guest
  * @top: the table of the highest level
  * @lock: guards the entries
+ * @counts: per CPU
  */
 struct p2m_map {
-	u64			*top;
-	struct p2m_rangelock	*lock;
+	u64				*top;
+	struct p2m_rangelock		*lock;
+	struct p2m_type_counts __percpu	*counts;
 };
 
 static inline enum p2m_type p2m_entry_type(struct p2m_entry entry)
@@ -76,7 +102,17 @@ static inline enum p2m_type p2m_entry_type(struct p2m_entry entry)
 	return (entry.val & P2M_TYPE_MASK) >> P2M_TYPE_SHIFT;
 }
 
-/* The page of an entry that has one, else NULL. */
+static inline unsigned int p2m_entry_order(struct p2m_entry entry)
+{
+	return entry.val & P2M_PS ? P2M_2M : P2M_4K;
+}
+
+static inline bool p2m_entry_dirty(struct p2m_entry entry)
+{
+	return entry.val & P2M_D;
+}
+
+/* The page of an entry that has one, else NULL; the first one, if it is 2 MB. */
 static inline struct page *p2m_entry_page(struct p2m_entry entry)
 {
 	if (!(entry.val & P2M_RWX))
@@ -84,7 +120,21 @@ static inline struct page *p2m_entry_page(struct p2m_entry entry)
 	return pfn_to_page((entry.val & P2M_PFN_MASK) >> P2M_PFN_SHIFT);
 }
 
+/* The page of @gfn, in the entry that covers it; or NULL. */
+static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
+					     unsigned long gfn)
+{
+	struct page *page = p2m_entry_page(entry);
+
+	if (page && p2m_entry_order(entry))
+		page += gfn & (P2M_TABLE_ENTRIES - 1);
+	return page;
+}
+
+u64 p2m_type_access(enum p2m_type type);
 struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page);
+struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type);
+struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page);
 
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock);
 void p2m_map_destroy(struct p2m_map *map,
@@ -92,9 +142,11 @@ void p2m_map_destroy(struct p2m_map *map,
 
 struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn);
 struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn);
-int p2m_set_entry(struct p2m_map *map, unsigned long gfn,
+int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 		  struct p2m_entry entry);
-unsigned long p2m_next_table(struct p2m_map *map, unsigned long gfn,
+int p2m_split_entry(struct p2m_map *map, unsigned long gfn);
+unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 			     unsigned long end);
+unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type);
 
 #endif /* _P2M_MAP_H */

@@ -92,6 +92,7 @@ static void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
  */
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 {
+	struct p2m_entry entry;
 	struct page *page;
 	int err;
 
@@ -103,14 +104,14 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 	}
 	err = p2m_store_read(guest, gfn, page);
 	if (err) {
-		p2m_page_free(page);
+		p2m_pages_free(page, P2M_4K);
 		if (err != -ENOMEM)
 			err = -EIO;
 		goto out;
 	}
 	__SetPageUptodate(page);
-	/* It has an entry, so this cannot fail. */
-	p2m_set_entry(&guest->map, gfn, p2m_make_entry(p2m_ram_rw, page));
+	entry = p2m_get_entry(&guest->map, gfn);
+	p2m_change_entry(guest, gfn, p2m_repage_entry(p2m_retype_entry(entry, p2m_ram_rw), page));
 	p2m_store_free(guest, gfn);
 	p2m_count_event(guest, paged_in);
 out:
@@ -145,13 +146,6 @@ static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 /* Out                                                                 */
 /* ------------------------------------------------------------------ */
 
-static void p2m_set_type(struct p2m_guest *guest, unsigned long gfn,
-			 enum p2m_type type, struct page *page)
-{
-	/* It has an entry, so this cannot fail. */
-	p2m_set_entry(&guest->map, gfn, p2m_make_entry(type, page));
-}
-
 static struct page *p2m_gfn_page(struct p2m_guest *guest, unsigned long gfn)
 {
 	return p2m_entry_page(p2m_get_entry(&guest->map, gfn));
@@ -166,7 +160,7 @@ static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
 	for (; gfn < end; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
 		if (p2m_entry_type(entry) == p2m_paging_out)
-			p2m_set_type(guest, gfn, p2m_ram_rw, p2m_entry_page(entry));
+			p2m_change_type(guest, gfn, p2m_ram_rw);
 	}
 }
 
@@ -197,29 +191,10 @@ static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
 			*busy |= BIT_ULL(gfn - first);
 			continue;
 		}
-		p2m_set_type(guest, gfn, p2m_paging_out, page);
+		p2m_change_type(guest, gfn, p2m_paging_out);
 		++*nominated;
 	}
 	return gfn;
-}
-
-/* Nobody maps what was nominated in [gfn, end), and nobody is about to. */
-static void p2m_unmap_nominated(struct p2m_guest *guest, unsigned long gfn,
-				unsigned long end)
-{
-	struct p2m_entry entry;
-	unsigned long i;
-
-	/*
-	 * A fault that found the page before it was nominated has it locked
-	 * until it has mapped it.
-	 */
-	for (i = gfn; i < end; i++) {
-		entry = p2m_get_entry(&guest->map, i);
-		if (p2m_entry_type(entry) == p2m_paging_out)
-			wait_on_page_locked(p2m_entry_page(entry));
-	}
-	p2m_zap(guest, gfn, end - gfn);
 }
 
 /*
@@ -241,13 +216,25 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 	err = page_count(page) == 1 ? p2m_store_write(guest, gfn, page) : -EBUSY;
 	trace_p2m_evict(guest->id, gfn, err);
 	if (err) {
-		p2m_set_type(guest, gfn, p2m_ram_rw, page);
+		p2m_change_type(guest, gfn, p2m_ram_rw);
 		return err;
 	}
-	p2m_set_type(guest, gfn, p2m_paged, NULL);
-	p2m_page_free(page);
+	p2m_change_type(guest, gfn, p2m_paged);
+	p2m_pages_free(page, P2M_4K);
 	p2m_count_event(guest, paged_out);
 	return 0;
+}
+
+/* How many of a batch have a page that could be nominated? */
+static unsigned long p2m_count_ram(struct p2m_guest *guest, unsigned long gfn,
+				   unsigned long nr)
+{
+	unsigned long end = gfn + nr, count = 0;
+
+	for (; gfn < end; gfn++)
+		count += p2m_entry_type(p2m_get_entry(&guest->map, gfn)) ==
+			 p2m_ram_rw;
+	return count;
 }
 
 /* Page out what can be of a batch, which is held. */
@@ -259,9 +246,19 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 	u64 busy;
 	int err;
 
+	err = p2m_shatter(guest, gfn);
+	if (err == -EBUSY) {
+		range->busy += p2m_count_ram(guest, gfn, nr);
+		range->next = gfn + nr;
+		return 0;
+	}
+	if (err) {
+		range->next = gfn;
+		return err;
+	}
 	end = p2m_nominate(guest, gfn, gfn + nr, range, &nominated, &busy);
 	if (nominated)
-		p2m_unmap_nominated(guest, gfn, end);
+		p2m_unmap(guest, gfn, end - gfn);
 
 	for (; gfn < end; gfn++, busy >>= 1) {
 		entry = p2m_get_entry(&guest->map, gfn);
@@ -286,59 +283,6 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/* ------------------------------------------------------------------ */
-/* Ranges from outside                                                 */
-/* ------------------------------------------------------------------ */
-
-/*
- * Call @batch, holding the frames, for all of @range that there is.  If any of
- * it was looked at, an error is left for the next call to find.
- */
-static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
-			 int (*batch)(struct p2m_guest *guest, unsigned long gfn,
-				      unsigned long nr, struct p2m_range *range))
-{
-	unsigned long end, nr, gfn = range->gfn;
-	struct mem_cgroup *old;
-	int err = 0;
-
-	if (!range->nr || range->nr > P2M_MAX_GFNS ||
-	    gfn > P2M_MAX_GFNS - range->nr)
-		return -EINVAL;
-	end = min_t(unsigned long, gfn + range->nr,
-		    atomic_long_read(&guest->gfns));
-	if (gfn >= end)
-		return -ERANGE;
-
-	range->next = gfn;
-	range->done = 0;
-	range->busy = 0;
-
-	old = set_active_memcg(guest->memcg);
-	while (range->next < end && !(range->max && range->done == range->max)) {
-		gfn = p2m_next_table(&guest->map, range->next, end);
-		if (gfn > range->next) {
-			range->next = gfn;
-			continue;
-		}
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		nr = min(end, round_up(gfn + 1, P2M_BATCH)) - gfn;
-		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
-		if (err)
-			break;
-		err = batch(guest, gfn, nr, range);
-		put_p2m_range(&guest->lock, gfn, nr);
-		if (err)
-			break;
-		cond_resched();
-	}
-	set_active_memcg(old);
-	return range->next > range->gfn ? 0 : err;
-}
-
 /**
  * p2m_page_out() - move frames to the store
  * @guest: the guest
@@ -349,7 +293,7 @@ static int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
  */
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range)
 {
-	return p2m_for_range(guest, range, p2m_page_out_batch);
+	return p2m_for_range(guest, range, P2M_BATCH, p2m_page_out_batch);
 }
 
 /**
@@ -362,5 +306,5 @@ int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range)
  */
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range)
 {
-	return p2m_for_range(guest, range, p2m_page_in_batch);
+	return p2m_for_range(guest, range, P2M_BATCH, p2m_page_in_batch);
 }

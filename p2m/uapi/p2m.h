@@ -19,6 +19,13 @@
  *     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=512M
  *     -machine memory-backend=ram
  *
+ *   A chunk of 2 MB of which nothing is there yet is given a page of 2 MB when it
+ *   is touched, where the mapping's address and offset agree modulo 2 MB, the
+ *   mapping and the guest have all of it, and there is such a page.  For KVM to
+ *   map it so, gfn and address must agree too: with QEMU, add align=2M.  What
+ *   MADV_NOHUGEPAGE was said of gets pages of 4 KB.  To page a frame of it out
+ *   makes it 512 pages.
+ *
  *   mmap() fails with
  *     EINVAL     MAP_PRIVATE was asked for
  *     EOVERFLOW  the mapping would end past frame P2M_MAX_GFNS
@@ -66,7 +73,13 @@
  *     Bring back the frames of [gfn, gfn + nr) that are in the store.
  *     @busy stays 0.
  *
- *   Both stop early when @max frames have been moved (if @max is not 0), at the
+ *   P2M_COLLAPSE (struct p2m_range)
+ *     Give each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages one page
+ *     instead.  Chunks with anything else than 512 pages that can be written to
+ *     are passed over.  @max and @done count frames, and @busy those of chunks
+ *     of which somebody holds a page.
+ *
+ *   All stop early when @max frames have been moved (if @max is not 0), at the
  *   guest's end, at a signal, and at an error.  If anything was looked at
  *   before that, they succeed: @next is the first frame not looked at, from
  *   which to go on, and @done and @busy count what was found before it.  An
@@ -91,6 +104,13 @@
 
 /* Bits of p2m_info.features */
 #define P2M_FEATURE_PAGING	(1ULL << 0)	/* P2M_PAGE_OUT, P2M_PAGE_IN */
+#define P2M_FEATURE_HUGE	(1ULL << 1)	/* 2 MB, P2M_COLLAPSE */
+#define P2M_FEATURE_AUDIT	(1ULL << 2)	/* P2M_AUDIT */
+#define P2M_FEATURE_PAGER	(1ULL << 3)	/* P2M_PAGER_ATTACH ... P2M_RESUME */
+#define P2M_FEATURE_SHARING	(1ULL << 4)	/* P2M_SHARE_NOMINATE ... P2M_SHARE_SCAN */
+#define P2M_FEATURE_POD		(1ULL << 5)	/* P2M_POD_SET ... P2M_POD_SWEEP */
+#define P2M_FEATURE_DIRTY	(1ULL << 6)	/* P2M_DIRTY_START ... P2M_DIRTY_GET */
+#define P2M_FEATURE_FOREIGN	(1ULL << 7)	/* P2M_FOREIGN_MAP */
 
 /**
  * struct p2m_info - what this kernel can do, and how large the guest is
@@ -122,6 +142,16 @@ struct p2m_info {
  * @retries: out: touches that had to wait for a holder of the range
  * @lock_waits: out: gets of the range lock that had to sleep
  * @lock_deadlocks: out: gets of the range lock refused with -EDEADLK
+ * @shattered: out: chunks of 2 MB whose page was replaced by 512
+ * @collapsed: out: chunks of 2 MB whose 512 pages were replaced by one
+ * @merged: out: frames that were given a page that others have too
+ * @unshared: out: shared frames that were written to, and have their own page
+ * @pod_populated: out: frames populated on demand, from the pool
+ * @pod_swept: out: zero pages of frames that went back to the pool
+ * @pod_exhausted: out: touches refused because the pool was empty
+ * @dirtied: out: clean frames found written to
+ * @events: out: events for the pager
+ * @foreign: out: frames that foreign mappings were made of
  */
 struct p2m_stats {
 	__u32 size;
@@ -136,6 +166,16 @@ struct p2m_stats {
 	__u64 retries;
 	__u64 lock_waits;
 	__u64 lock_deadlocks;
+	__u64 shattered;
+	__u64 collapsed;
+	__u64 merged;
+	__u64 unshared;
+	__u64 pod_populated;
+	__u64 pod_swept;
+	__u64 pod_exhausted;
+	__u64 dirtied;
+	__u64 events;
+	__u64 foreign;
 };
 
 /**
@@ -166,5 +206,6 @@ struct p2m_range {
 #define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
+#define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
 
 #endif /* _UAPI_P2M_H */

@@ -39,31 +39,43 @@ FIXTURE(abi)
 FIXTURE_VARIANT(abi)
 {
 	unsigned long cmd;
-	u32 first_size;
+	u32 first_size;		/* of the first published version */
+	u32 size;		/* of this one */
 };
 
 FIXTURE_VARIANT_ADD(abi, get_info)
 {
 	.cmd = P2M_GET_INFO,
 	.first_size = INFO_SIZE_1,
+	.size = sizeof(struct p2m_info),
 };
 
 FIXTURE_VARIANT_ADD(abi, get_stats)
 {
 	.cmd = P2M_GET_STATS,
 	.first_size = STATS_SIZE_1,
+	.size = sizeof(struct p2m_stats),
 };
 
 FIXTURE_VARIANT_ADD(abi, page_out)
 {
 	.cmd = P2M_PAGE_OUT,
 	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
+};
+
+FIXTURE_VARIANT_ADD(abi, collapse)
+{
+	.cmd = P2M_COLLAPSE,
+	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
 };
 
 FIXTURE_VARIANT_ADD(abi, page_in)
 {
 	.cmd = P2M_PAGE_IN,
 	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
 };
 
 /* Half of the frames in the store, so that a move in either direction shows */
@@ -227,8 +239,8 @@ TEST_F(abi, an_unknown_flag_is_einval)
 TEST_F(abi, a_larger_structure_with_news_in_it_is_e2big)
 {
 	const u32 sizes[] = {
-		variant->first_size + 1, variant->first_size + 8,
-		variant->first_size + 13, P2M_PAGE_SIZE,
+		variant->size + 1, variant->size + 8,
+		variant->size + 13, P2M_PAGE_SIZE,
 	};
 	union call call;
 	size_t i;
@@ -238,7 +250,7 @@ TEST_F(abi, a_larger_structure_with_news_in_it_is_e2big)
 		call.bytes[sizes[i] - 1] = 1;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
 		good_call(&call, variant->cmd, sizes[i]);
-		call.bytes[variant->first_size] = 0x80;
+		call.bytes[variant->size] = 0x80;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
 		/* The size comes first, the flags after it. */
 		call.flags = 1;

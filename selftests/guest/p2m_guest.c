@@ -60,13 +60,24 @@ int p2m_open(void)
 	return fd;
 }
 
-void *p2m_map(int fd, u64 gfn, u64 nr)
+/* Where it can, the memory will be pages of 2 MB. */
+void *p2m_map_huge(int fd, u64 gfn, u64 nr)
 {
 	void *hva = mmap(NULL, nr * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED, fd, gfn * P2M_PAGE_SIZE);
 
 	TEST_ASSERT(hva != MAP_FAILED, "mmap of %s, frame %#lx, %#lx frames",
 		    P2M_DEVICE, gfn, nr);
+	return hva;
+}
+
+/* A page for each frame that is touched, and no other. */
+void *p2m_map(int fd, u64 gfn, u64 nr)
+{
+	void *hva = p2m_map_huge(fd, gfn, nr);
+
+	TEST_ASSERT(!madvise(hva, nr * P2M_PAGE_SIZE, MADV_NOHUGEPAGE),
+		    "MADV_NOHUGEPAGE");
 	return hva;
 }
 

@@ -96,6 +96,7 @@ struct p2m_vm {
 /* The device */
 int p2m_open(void);
 void *p2m_map(int fd, u64 gfn, u64 nr);
+void *p2m_map_huge(int fd, u64 gfn, u64 nr);
 int p2m_call(int fd, unsigned long cmd, void *arg);
 struct p2m_info p2m_info(int fd);
 struct p2m_stats p2m_stats(int fd);
