@@ -44,7 +44,7 @@ help:
 #|   make clean        remove what was built
 #|
 #|   then, as root:    modprobe kvm_p2m
-#|   and for QEMU:     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=512M
+#|   and for QEMU:     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=512M
 #|                     -machine memory-backend=ram
 #|
 #| Settings, after the target:

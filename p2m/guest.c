@@ -131,7 +131,7 @@ struct p2m_guest *p2m_guest_create(void)
 	}
 	guest->memcg = get_mem_cgroup_from_mm(current->mm);
 
-	kref_init(&guest->ref);
+	refcount_set(&guest->ref, 1);
 
 	mutex_lock(&p2m_guests_lock);
 	guest->id = ++p2m_last_id;
@@ -161,12 +161,17 @@ static void p2m_drop_entry(struct p2m_entry entry, void *arg)
 		p2m_store_account(-1);	/* the store goes as a whole */
 }
 
-/* The last reference is gone. */
-static void p2m_guest_destroy(struct kref *ref)
-	__releases(&p2m_guests_lock)
+/**
+ * p2m_guest_put() - drop a reference to a guest
+ * @guest: the guest; with the last reference it is freed, and all that it has.
+ * Then no file and no mapping refers to it any more.
+ *
+ * Context: process context, holding nothing of the guest; may sleep.
+ */
+void p2m_guest_put(struct p2m_guest *guest)
 {
-	struct p2m_guest *guest = container_of(ref, struct p2m_guest, ref);
-
+	if (!refcount_dec_and_mutex_lock(&guest->ref, &p2m_guests_lock))
+		return;
 	list_del(&guest->link);
 	mutex_unlock(&p2m_guests_lock);
 
@@ -177,18 +182,6 @@ static void p2m_guest_destroy(struct kref *ref)
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);
-}
-
-/**
- * p2m_guest_put() - drop a reference to a guest
- * @guest: the guest; with the last reference it is freed, and all that it has.
- * Then no file and no mapping refers to it any more.
- *
- * Context: process context, holding nothing of the guest; may sleep.
- */
-void p2m_guest_put(struct p2m_guest *guest)
-{
-	kref_put_mutex(&guest->ref, p2m_guest_destroy, &p2m_guests_lock);
 }
 
 /**
@@ -206,7 +199,7 @@ struct p2m_guest *p2m_guest_find(u64 id)
 	list_for_each_entry(guest, &p2m_guests, link) {
 		if (guest->id == id) {
 			/* The last put takes it off the list under this lock. */
-			kref_get(&guest->ref);
+			refcount_inc(&guest->ref);
 			found = guest;
 			break;
 		}

@@ -27,11 +27,11 @@
 #define _P2M_GUEST_H
 
 #include <linux/fs.h>
-#include <linux/kref.h>
 #include <linux/list.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
 #include <linux/percpu.h>
+#include <linux/refcount.h>
 
 #include "p2m_rangelock.h"
 #include "p2m/map.h"
@@ -76,7 +76,7 @@ struct p2m_guest {
 	struct p2m_counters __percpu	*counters;
 	u64				id;
 	struct list_head		link;
-	struct kref			ref;
+	refcount_t			ref;
 };
 
 /**

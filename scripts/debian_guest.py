@@ -17,7 +17,7 @@ import time
 SIZE_MIB = 512
 
 # What the guest's memory is: QEMU's object for it.
-P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=%dM" % SIZE_MIB
+P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=%dM" % SIZE_MIB
 MEMFD = "memory-backend-memfd,id=ram,share=on,size=%dM" % SIZE_MIB
 
 

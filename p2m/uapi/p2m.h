@@ -16,7 +16,7 @@
  *   exist.  Mapping for a guest of KVM's is nothing special: hand the address
  *   to KVM_SET_USER_MEMORY_REGION, or give QEMU
  *
- *     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,size=512M
+ *     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=512M
  *     -machine memory-backend=ram
  *
  *   A chunk of 2 MB of which nothing is there yet is given a page of 2 MB when it
