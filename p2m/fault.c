@@ -101,11 +101,6 @@ static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
-static int p2m_no_pte(pte_t *pte, unsigned long address, void *unused)
-{
-	return 0;
-}
-
 /* See to it that @gfn, which is held and has a page, can be written to. */
 static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -124,7 +119,7 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 static int p2m_map_part(struct vm_fault *vmf)
 {
 	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
-				   PAGE_SIZE, p2m_no_pte, NULL);
+				   PAGE_SIZE, NULL, NULL);
 }
 
 static vm_fault_t p2m_error(int err)
