@@ -15,6 +15,19 @@
 #include "ledger.h"
 #include "stage.h"
 
+/* ---- the stage itself ---------------------------------------------------- */
+
+/* Else C might be in line before B, although B was told to get it first. */
+static void who_sleeps_elsewhere_is_not_taken_for_a_waiter(struct kunit *test)
+{
+	DOES(test, A, act_get(CHUNK(3)), 0);
+	SLEEPS(test, B, act_get_late(CHUNK(3)));
+	KUNIT_ASSERT_EQ(test, 1UL, stage_stat(test, P2M_STAT_waits));
+	SLEEPS(test, C, act_get(CHUNK(3)));
+	DOES(test, A, act_put(CHUNK(3)), 0);
+	ENDS(test, B, 0);
+}
+
 /* ---- exclusive ---------------------------------------------------------- */
 
 static void overlapping_ranges_exclude_each_other(struct kunit *test)
@@ -811,6 +824,7 @@ static void a_get_under_a_claim_counts_as_a_back_off(struct kunit *test)
 }
 
 static struct kunit_case p2m_rangelock_cases[] = {
+	KUNIT_CASE(who_sleeps_elsewhere_is_not_taken_for_a_waiter),
 	KUNIT_CASE(overlapping_ranges_exclude_each_other),
 	KUNIT_CASE(other_ranges_do_not_wait),
 	KUNIT_CASE(four_tasks_never_meet),

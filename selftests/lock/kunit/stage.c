@@ -110,6 +110,12 @@ static long do_look(struct stage *stage, const struct act *act)
 	return err;
 }
 
+static long do_get_late(struct stage *stage, const struct act *act)
+{
+	msleep(20);
+	return do_get(stage, act);
+}
+
 static const unsigned long stamped[NR_STAMPS] = {
 	0, 1UL << 9, 600UL << 9, 1UL << 30, TOP,
 };
@@ -221,6 +227,12 @@ struct act act_get_interruptible(struct range range)
 			     .wait = P2M_WAIT_INTERRUPTIBLE };
 }
 
+struct act act_get_late(struct range range)
+{
+	return (struct act){ .fn = do_get_late, .range = range,
+			     .wait = P2M_WAIT };
+}
+
 struct act act_try(struct range range)
 {
 	return (struct act){ .fn = do_get, .range = range, .wait = P2M_TRY };
@@ -283,6 +295,7 @@ static int actor_main(void *data)
 	set_cpus_allowed_ptr(current, cpumask_of(0));
 	allow_signal(SIGKILL);
 	allow_signal(SIGUSR1);
+	complete(&actor->done);
 	for (;;) {
 		wait_for_completion(&actor->go);
 		if (actor->leave)
@@ -312,36 +325,61 @@ static struct actor *actor_of(struct kunit *test, enum who who)
 	return &stage->actor[who];
 }
 
+/* How many gets have waited, so far. */
+static unsigned long waits(struct stage *stage)
+{
+	unsigned long n = 0;
+	unsigned int i;
+
+	for (i = 0; i < NR_GUESTS; i++)
+		n += p2m_rangelock_stat(&stage->guest[i], P2M_STAT_waits);
+	return n;
+}
+
+static bool patiently(struct completion *completion)
+{
+	unsigned int n;
+
+	for (n = 0; n < PATIENCE; n++)
+		if (wait_for_completion_timeout(completion, HZ / 100))
+			return true;
+	return false;
+}
+
 void actor_begin(struct kunit *test, enum who who, struct act act)
 {
 	struct actor *actor = actor_of(test, who);
 
 	KUNIT_ASSERT_FALSE(test, actor->busy);
 	actor->act = act;
+	actor->waits = waits(actor->stage);
 	actor->busy = true;
 	complete(&actor->go);
 }
 
+/*
+ * A task sleeps for other reasons as well: for one, before it gets as far as the
+ * lock.  So the lock must have counted a wait since it began.
+ */
 static bool sleeping(struct actor *actor)
 {
-	return READ_ONCE(actor->task->__state) & TASK_NORMAL;
+	return READ_ONCE(actor->task->__state) & TASK_NORMAL &&
+	       waits(actor->stage) != actor->waits;
 }
 
 bool actor_asleep(struct kunit *test, enum who who)
 {
 	struct actor *actor = actor_of(test, who);
-	unsigned long deadline = jiffies + PATIENCE;
 	unsigned long switches;
+	bool slept;
+	int n;
 
 	/* In one and the same sleep at two moments. */
-	while (time_before(jiffies, deadline) && READ_ONCE(actor->busy)) {
+	for (n = 0; n < 10 * PATIENCE && READ_ONCE(actor->busy); n++) {
 		switches = READ_ONCE(actor->task->nvcsw);
-		if (!sleeping(actor)) {
-			usleep_range(50, 100);
-			continue;
-		}
+		slept = sleeping(actor);
 		usleep_range(500, 1000);
-		if (sleeping(actor) && READ_ONCE(actor->busy) &&
+		if (slept && sleeping(actor) && READ_ONCE(actor->busy) &&
 		    READ_ONCE(actor->task->nvcsw) == switches)
 			return true;
 	}
@@ -352,7 +390,7 @@ long actor_end(struct kunit *test, enum who who)
 {
 	struct actor *actor = actor_of(test, who);
 
-	if (!wait_for_completion_timeout(&actor->done, PATIENCE))
+	if (!patiently(&actor->done))
 		return -ETIMEDOUT;
 	return actor->result;
 }
@@ -430,6 +468,9 @@ int stage_init(struct kunit *test)
 			return PTR_ERR(task);
 		actor->task = get_task_struct(task);
 		wake_up_process(task);
+		/* It sleeps on its way, for locks and for its CPU. */
+		if (!patiently(&actor->done))
+			return -ETIMEDOUT;
 	}
 	return 0;
 }
@@ -450,7 +491,7 @@ static bool actors_leave(struct stage *stage)
 		actor = &stage->actor[i];
 		if (!actor->task)
 			continue;
-		if (!wait_for_completion_timeout(&actor->gone, PATIENCE))
+		if (!patiently(&actor->gone))
 			all = false;
 		put_task_struct(actor->task);
 	}

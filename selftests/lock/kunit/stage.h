@@ -18,8 +18,11 @@
 
 #include "p2m_rangelock.h"
 
-/* Whoever takes longer than this does not do it at all. */
-#define PATIENCE	(10 * HZ)
+/*
+ * Whoever takes longer than this does not do it at all.  In turns of 10 ms, of
+ * which one is lost, and not all, if the machine is stopped for some seconds.
+ */
+#define PATIENCE	1000
 
 /** enum who - the actors */
 enum who { A, B, C, D, NR_ACTORS };
@@ -82,9 +85,10 @@ struct act {
  * @task: its task
  * @act: what it does, or did last
  * @busy: still at it
+ * @waits: gets that had waited, of all guests', when it began
  * @result: and what came of it
  * @go: there is a new @act, or it is time to leave
- * @done: @act is done
+ * @done: @act is done; or it is there, and waits for the first
  * @gone: it has left
  * @leave: put everything and exit
  * @holds: what it got by act_get() and has not put
@@ -95,6 +99,7 @@ struct actor {
 	struct task_struct	*task;
 	struct act		act;
 	bool			busy;
+	unsigned long		waits;
 	long			result;
 	struct completion	go;
 	struct completion	done;
@@ -183,9 +188,12 @@ struct act act_insist(struct range range, unsigned long times);
 /* Get two chunks of two guests by get_p2m_two(), and put them, so many times. */
 struct act act_two(struct range range, struct range other, unsigned long times);
 
+/* Sleep elsewhere for a while, then get. */
+struct act act_get_late(struct range range);
+
 void actor_begin(struct kunit *test, enum who who, struct act act);
 
-/* Has the actor fallen asleep over its act?  Waits until that is clear. */
+/* Has the actor fallen asleep in a queue?  Waits until that is clear. */
 bool actor_asleep(struct kunit *test, enum who who);
 
 /* The result of the act; -ETIMEDOUT if it does not end. */
