@@ -118,6 +118,7 @@
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
+#include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
 #include <linux/rcupdate.h>
@@ -219,7 +220,7 @@ static struct p2m_rangelock *p2m_lock_of(struct p2m_node *node)
 
 static void p2m_count(struct p2m_node *node, enum p2m_rangelock_stat stat)
 {
-	atomic_long_inc(&p2m_lock_of(node)->stats[stat]);
+	this_cpu_inc(p2m_lock_of(node)->stats->count[stat]);
 }
 
 static inline unsigned int p2m_shift(unsigned int level)
@@ -1577,12 +1578,18 @@ EXPORT_SYMBOL_GPL(p2m_held_all);
  * @stat: in which way
  *
  * Context: any.
- * Return: how often since the lock was initialised.
+ * Return: how often since the lock was initialised; of what happens meanwhile on
+ * other CPUs, some.
  */
 unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 				 enum p2m_rangelock_stat stat)
 {
-	return atomic_long_read(&lock->stats[stat]);
+	unsigned long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(per_cpu_ptr(lock->stats, cpu)->count[stat]);
+	return sum;
 }
 EXPORT_SYMBOL_GPL(p2m_rangelock_stat);
 
@@ -1670,13 +1677,17 @@ DEFINE_SHOW_ATTRIBUTE(held);
 /* Beginning and end                                                   */
 /* ------------------------------------------------------------------ */
 
-void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
-			  const char *class, struct lock_class_key *key)
+int __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
+			 const char *class, struct lock_class_key *key)
 {
 	BUILD_BUG_ON(sizeof(struct p2m_node) != SMP_CACHE_BYTES);
 	BUILD_BUG_ON(P2M_CHUNKS_PER_PAGE > P2M_FANOUT);
 
 	memset(lock, 0, sizeof(*lock));
+	lock->stats = alloc_percpu_gfp(struct p2m_rangelock_stats,
+				       GFP_KERNEL_ACCOUNT);
+	if (!lock->stats)
+		return -ENOMEM;
 	p2m_node_init(&lock->all, NULL, 0, P2M_LEVEL_ALL);
 	raw_spin_lock_init(&lock->grow);
 	lock->name = name;
@@ -1687,6 +1698,7 @@ void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
 	mutex_lock(&p2m_locks_mutex);
 	list_add_tail(&lock->link, &p2m_locks);
 	mutex_unlock(&p2m_locks_mutex);
+	return 0;
 }
 EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
 
@@ -1695,7 +1707,8 @@ EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
  * @lock: the lock
  *
  * The caller sees to it that nobody is using @lock.  If something is held all
- * the same, it warns and leaks the tree.
+ * the same, it warns and leaks the tree.  Of a lock that could not be made, or
+ * is all zeroes, there is nothing to free.
  *
  * Context: process context; may sleep.
  */
@@ -1703,6 +1716,8 @@ void p2m_rangelock_destroy(struct p2m_rangelock *lock)
 {
 	struct p2m_node *held = &lock->all;
 
+	if (!lock->stats)
+		return;
 	mutex_lock(&p2m_locks_mutex);
 	list_del(&lock->link);
 	mutex_unlock(&p2m_locks_mutex);
@@ -1719,6 +1734,8 @@ void p2m_rangelock_destroy(struct p2m_rangelock *lock)
 	if (lock->root)
 		p2m_table_free(lock->root);
 	lock->root = NULL;
+	free_percpu(lock->stats);
+	lock->stats = NULL;
 }
 EXPORT_SYMBOL_GPL(p2m_rangelock_destroy);
 

@@ -122,11 +122,19 @@ enum p2m_rangelock_stat {
 };
 
 /**
+ * struct p2m_rangelock_stats - one CPU's share of the counters
+ * @count: each of P2M_RANGELOCK_STATS
+ */
+struct p2m_rangelock_stats {
+	unsigned long	count[P2M_NR_STATS];
+};
+
+/**
  * struct p2m_rangelock - the lock of one guest's p2m
  * @all: the node above every other, which get_p2m_all() takes
  * @root: the table of the highest level there is so far
  * @grow: held to put a new table above @root
- * @stats: counters; touched only by gets that do not go straight through
+ * @stats: each CPU's counters; only for gets that do not go straight through
  * @name: for reports
  * @link: in the list of all locks, for debugfs
  * @dep_map: for lockdep
@@ -135,7 +143,7 @@ struct p2m_rangelock {
 	struct p2m_node			all;
 	struct p2m_table		*root;
 	raw_spinlock_t			grow;
-	atomic_long_t			stats[P2M_NR_STATS];
+	struct p2m_rangelock_stats __percpu *stats;
 	const char			*name;
 	struct list_head		link;
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
@@ -143,8 +151,9 @@ struct p2m_rangelock {
 #endif
 };
 
-void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
-			  const char *class, struct lock_class_key *key);
+int __must_check __p2m_rangelock_init(struct p2m_rangelock *lock,
+				      const char *name, const char *class,
+				      struct lock_class_key *key);
 void p2m_rangelock_destroy(struct p2m_rangelock *lock);
 unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 				 enum p2m_rangelock_stat stat);
@@ -158,13 +167,14 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
  * Until p2m_rangelock_destroy() the lock is in a list of all locks.
  *
  * Context: process context; may sleep.
+ * Return: 0, or -ENOMEM, and then there is no lock.
  */
 #define p2m_rangelock_init(lock, name)					\
-do {									\
-	static struct lock_class_key __key;				\
+	__p2m_rangelock_init(lock, name, #lock, ({			\
+		static struct lock_class_key __key;			\
 									\
-	__p2m_rangelock_init(lock, name, #lock, &__key);		\
-} while (0)
+		&__key;							\
+	}))
 
 int __must_check __get_p2m(struct p2m_rangelock *lock, unsigned long gfn,
 			   unsigned long nr, enum p2m_wait wait,

@@ -111,11 +111,12 @@ struct p2m_guest *p2m_guest_create(void)
 	if (!guest)
 		return ERR_PTR(-ENOMEM);
 
-	p2m_rangelock_init(&guest->lock, "p2m");
+	if (p2m_rangelock_init(&guest->lock, "p2m"))
+		goto out_guest;
 	guest->counters = alloc_percpu_gfp(struct p2m_counters,
 					   GFP_KERNEL_ACCOUNT);
 	if (!guest->counters)
-		goto out_guest;
+		goto out_lock;
 	if (p2m_map_init(&guest->map, &guest->lock))
 		goto out_counters;
 	guest->inode = p2m_inode_new();
@@ -145,8 +146,9 @@ out_map:
 	p2m_map_destroy(&guest->map, NULL, NULL);
 out_counters:
 	free_percpu(guest->counters);
-out_guest:
+out_lock:
 	p2m_rangelock_destroy(&guest->lock);
+out_guest:
 	kfree(guest);
 	return ERR_PTR(err);
 }

@@ -585,13 +585,18 @@ static int __init bench_init(void)
 {
 	int err;
 
-	p2m_rangelock_init(&tree, "bench");
-	p2m_rangelock_init(&tree_64g, "bench");
-	p2m_rangelock_init(&tree_1t, "bench");
 	global_init(&global);
 	interval_init(&interval);
 
-	err = num_online_cpus() < 2 ? -ENODEV : prepare();
+	err = num_online_cpus() < 2 ? -ENODEV : 0;
+	if (!err)
+		err = p2m_rangelock_init(&tree, "bench");
+	if (!err)
+		err = p2m_rangelock_init(&tree_64g, "bench");
+	if (!err)
+		err = p2m_rangelock_init(&tree_1t, "bench");
+	if (!err)
+		err = prepare();
 	if (!err)
 		err = start_worker(&workers[0], 0);
 	if (!err)

@@ -291,7 +291,7 @@ static int free_while_held(void)
 	short_lived = kmalloc(sizeof(*short_lived), GFP_KERNEL);
 	if (!short_lived)
 		return -ENOMEM;
-	p2m_rangelock_init(short_lived, "short lived");
+	WARN_ON(p2m_rangelock_init(short_lived, "short lived"));
 	get(short_lived, 0);
 	kfree(short_lived);
 	return 0;
@@ -300,8 +300,7 @@ static int free_while_held(void)
 static int init_while_held(void)
 {
 	get(&red, 0);
-	p2m_rangelock_init(&red, "red again");
-	return 0;
+	return p2m_rangelock_init(&red, "red again");
 }
 
 /* ---- waiting where one must not ----------------------------------------- */
@@ -441,17 +440,21 @@ SPLATS(SPLAT)
 #undef SPLAT
 
 /* All that are made here are of one class, by the name of the argument. */
-static void __init make(struct p2m_rangelock *guest, const char *called)
+static int __init make(struct p2m_rangelock *guest, const char *called)
 {
-	p2m_rangelock_init(guest, called);
+	return p2m_rangelock_init(guest, called);
 }
 
 static int __init splat_init(void)
 {
 	unsigned int i;
+	int err;
 
-	make(&red, "red");
-	make(&blue, "blue");
+	err = make(&red, "red");
+	if (!err)
+		err = make(&blue, "blue");
+	if (err)
+		return err;
 	for (i = 0; i < ARRAY_SIZE(splats); i++) {
 		if (strcmp(name, splats[i].name))
 			continue;

@@ -588,7 +588,7 @@ static void held_says_what_is_held(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
 		/* In a tree with nothing else, and in one with a past. */
 		p2m_rangelock_destroy(&stage->guest[1]);
-		p2m_rangelock_init(&stage->guest[1], "fresh");
+		KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(&stage->guest[1], "fresh"));
 		expect_known(test, of(1, cases[i].get), cases[i].gfn,
 			     cases[i].order, cases[i].held);
 		expect_known(test, cases[i].get, cases[i].gfn,
@@ -658,7 +658,7 @@ static void tasks_that_grow_the_tree_at_once_still_exclude(struct kunit *test)
 		ENDS(test, C, 0);
 		ENDS(test, D, 0);
 		p2m_rangelock_destroy(lock);
-		p2m_rangelock_init(lock, "red again");
+		KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(lock, "red again"));
 	}
 }
 
@@ -679,7 +679,7 @@ static void destroy_frees_everything(struct kunit *test)
 	p2m_rangelock_destroy(lock);
 	KUNIT_EXPECT_EQ(test, ledger_pages(), 0U);
 	KUNIT_EXPECT_EQ(test, ledger_tables(), 0U);
-	p2m_rangelock_init(lock, "red again");
+	KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(lock, "red again"));
 }
 
 static void losers_of_a_race_to_grow_leak_nothing(struct kunit *test)
@@ -701,7 +701,7 @@ static void losers_of_a_race_to_grow_leak_nothing(struct kunit *test)
 		p2m_rangelock_destroy(lock);
 		KUNIT_ASSERT_EQ(test, ledger_pages(), 0U);
 		KUNIT_ASSERT_EQ(test, ledger_tables(), 0U);
-		p2m_rangelock_init(lock, "red again");
+		KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(lock, "red again"));
 	}
 }
 
@@ -723,7 +723,7 @@ static void a_range_costs_what_its_nodes_cost(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, ledger_pages(), 1U);
 	KUNIT_EXPECT_EQ(test, ledger_tables(), 3U);
 	p2m_rangelock_destroy(lock);
-	p2m_rangelock_init(lock, "red again");
+	KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(lock, "red again"));
 }
 
 #ifdef CONFIG_FAILSLAB
@@ -757,7 +757,7 @@ static void expect_enomem(struct kunit *test, struct range range,
 		KUNIT_ASSERT_TRUE(test, !err || (err == -ENOMEM && !spared));
 		DOES(test, B, act_look(ALL), 0);
 		p2m_rangelock_destroy(lock);
-		p2m_rangelock_init(lock, "red again");
+		KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(lock, "red again"));
 	} while (!spared);
 	KUNIT_EXPECT_GT(test, nth, tables);
 	KUNIT_EXPECT_GT(test, refused, 0U);

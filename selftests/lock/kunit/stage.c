@@ -413,6 +413,15 @@ long actor_do(struct kunit *test, enum who who, struct act act)
 
 /* ---- beginning and end -------------------------------------------------- */
 
+static void stage_free(struct stage *stage)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_GUESTS; i++)
+		p2m_rangelock_destroy(&stage->guest[i]);
+	kfree(stage);
+}
+
 struct p2m_rangelock *stage_lock(struct kunit *test, unsigned int guest)
 {
 	struct stage *stage = test->priv;
@@ -449,13 +458,19 @@ int stage_init(struct kunit *test)
 	struct actor *actor;
 	struct stage *stage;
 	unsigned int i;
+	int err;
 
 	stage = kzalloc(sizeof(*stage), GFP_KERNEL);
 	if (!stage)
 		return -ENOMEM;
+	for (i = 0; i < NR_GUESTS; i++) {
+		err = p2m_rangelock_init(&stage->guest[i], names[i]);
+		if (err) {
+			stage_free(stage);
+			return err;
+		}
+	}
 	test->priv = stage;
-	for (i = 0; i < NR_GUESTS; i++)
-		p2m_rangelock_init(&stage->guest[i], names[i]);
 	set_cpus_allowed_ptr(current, cpumask_of(0));
 	for (i = 0; i < NR_ACTORS; i++) {
 		actor = &stage->actor[i];
@@ -515,9 +530,8 @@ void stage_exit(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, 0, range_get(stage, of(i, ALL), P2M_TRY));
 		if (p2m_held_all(&stage->guest[i]))
 			put_p2m_all(&stage->guest[i]);
-		p2m_rangelock_destroy(&stage->guest[i]);
 	}
-	kfree(stage);
+	stage_free(stage);
 }
 
 MODULE_AUTHOR("The p2m_rangelock developers");

@@ -782,6 +782,16 @@ static void report_whole(void)
 	pr_info("%s 1 torture\n", failed ? "not ok" : "ok");
 }
 
+static void clean_up(void)
+{
+	unsigned int g;
+
+	for (g = 0; guests && g < GUESTS; g++)
+		p2m_rangelock_destroy(&guests[g].lock);
+	kvfree(torturers);
+	kvfree(guests);
+}
+
 static int __init torture_init(void)
 {
 	unsigned long began = jiffies;
@@ -790,18 +800,16 @@ static int __init torture_init(void)
 
 	guests = kvcalloc(GUESTS, sizeof(*guests), GFP_KERNEL);
 	torturers = kvcalloc(threads, sizeof(*torturers), GFP_KERNEL);
-	if (!guests || !torturers || !threads) {
-		kvfree(torturers);
-		kvfree(guests);
-		return -ENOMEM;
-	}
+	if (!guests || !torturers || !threads)
+		goto no_memory;
+	for (g = 0; g < GUESTS; g++)
+		if (p2m_rangelock_init(&guests[g].lock, "torture"))
+			goto no_memory;
 	pr_info("KTAP version 1\n1..1\n");
 	pr_info("    KTAP version 1\n");
 	pr_info("    # Subtest: torture\n");
 	pr_info("    1..%u\n", NR_CHECKS);
 
-	for (g = 0; g < GUESTS; g++)
-		p2m_rangelock_init(&guests[g].lock, "torture");
 	for (t = torturers; t < torturers + threads; t++) {
 		prandom_seed_state(&t->rnd, ((u64)seed << 32) + (t - torturers));
 		begin(t, "start");
@@ -809,9 +817,7 @@ static int __init torture_init(void)
 		if (IS_ERR(t->task)) {
 			while (t-- > torturers)
 				kthread_stop(t->task);
-			kvfree(torturers);
-			kvfree(guests);
-			return -ENOMEM;
+			goto no_memory;
 		}
 	}
 	atomic_set(&running, threads);
@@ -829,12 +835,13 @@ static int __init torture_init(void)
 		kthread_stop(t->task);
 	check_end();
 	report(began);
-	for (g = 0; g < GUESTS; g++)
-		p2m_rangelock_destroy(&guests[g].lock);
+	clean_up();
 	report_whole();
-	kvfree(torturers);
-	kvfree(guests);
 	return 0;
+
+no_memory:
+	clean_up();
+	return -ENOMEM;
 }
 module_init(torture_init);
 
