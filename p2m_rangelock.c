@@ -68,11 +68,11 @@
  * Queues are in the order in which the gets began to wait.  A get keeps its
  * ticket when it moves from one queue to another, so that backing off does not
  * cost it its place.  When a node becomes free those at the head are woken:
- * as many as only want to go below or see it free, or one that wants to own
- * it.  They are woken to try again; the node is not handed over, since a task
- * that is running makes better use of it meanwhile.  But a get that has slept
- * and is first in line sets HANDOFF, and from then on only the first in line may
- * take that node or go below it.
+ * as many as only want to see it free, or to go below, each to another node, or
+ * one that wants to own it.  They are woken to try again; the node is not handed
+ * over, since a task that is running makes better use of it meanwhile.  But a get
+ * that has slept and is first in line sets HANDOFF, and from then on only the
+ * first in line may take that node or go below it.
  *
  * The WAITERS bit in the owner word makes the put look at the queue.  It is set
  * by a read-modify-write of that word, under p2m_graph, after which the waiter
@@ -518,8 +518,9 @@ static bool p2m_first_in_line(struct p2m_get *get)
 			return true;
 		if (p2m_draining(other))
 			continue;
-		/* Any number may go below; only the first may own. */
-		if (other->want == get->on || get->want == get->on)
+		/* Only the first may own, or go below to the same node. */
+		if (other->want == get->on || get->want == get->on ||
+		    other->want == get->want)
 			return false;
 	}
 	return false;

@@ -8,6 +8,7 @@
 
 #include <linux/delay.h>
 #include <linux/module.h>
+#include <linux/sched.h>
 
 #include "stage.h"
 
@@ -324,6 +325,31 @@ static void waiters_are_served_in_order(struct kunit *test)
 	}
 }
 
+/* Nor when what they wait for is above, and C, which came later, is quicker. */
+static void waiters_go_below_in_order(struct kunit *test)
+{
+	static const struct { struct range above, below; } cases[] = {
+		{ GB(0), CHUNK(0) },
+		{ ALL, CHUNK(0) },
+		{ ALL, GB(0) },
+	};
+	struct stage *stage = test->priv;
+	unsigned int i;
+
+	sched_set_fifo(stage->actor[C].task);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		DOES(test, A, act_get(cases[i].above), 0);
+		SLEEPS(test, B, act_get(cases[i].below));
+		SLEEPS(test, C, act_get(cases[i].below));
+		DOES(test, A, act_put(cases[i].above), 0);
+		ENDS(test, B, 0);
+		STILL_SLEEPS(test, C);
+		DOES(test, B, act_put(cases[i].below), 0);
+		ENDS(test, C, 0);
+		DOES(test, C, act_put(cases[i].below), 0);
+	}
+}
+
 /* All on one CPU: B is woken, but A takes it again before B has run. */
 static void who_was_woken_in_vain_is_next(struct kunit *test)
 {
@@ -505,6 +531,7 @@ static struct kunit_case p2m_waiting_cases[] = {
 	KUNIT_CASE(a_holder_passes_a_claim_made_while_it_slept),
 	KUNIT_CASE(a_wide_holder_may_narrow),
 	KUNIT_CASE(waiters_are_served_in_order),
+	KUNIT_CASE(waiters_go_below_in_order),
 	KUNIT_CASE(who_was_woken_in_vain_is_next),
 	KUNIT_CASE(who_is_sent_from_queue_to_queue_gets_its_turn),
 	KUNIT_CASE(who_has_claimed_a_range_is_next),

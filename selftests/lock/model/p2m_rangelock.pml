@@ -170,12 +170,13 @@ c_decl {
 #define OWN_ABOVE(n) \
 	((n) != ALL && (MINE(ALL) || MINE(PARENT(n))))
 
-#define DRAINING(g)	(LEVEL(want[g]) > LEVEL(on[g]))
+/* The order of a heap: what is above has the smaller number. */
+#define DRAINING(g)	(on[g] != NONE && want[g] < on[g])
 
 /* p2m_first_in_line(): nobody in g's queue is in g's way. */
 #define BARS(t, g) \
 	(on[t] == on[g] && ticket[t] < ticket[g] && !DRAINING(t) && \
-	 (want[t] == on[t] || want[g] == on[g]))
+	 (want[t] == on[t] || want[g] == on[g] || want[t] == want[g]))
 #define FIRST_IN_LINE(g)	(!BARS(1, g) && !BARS(2, g) && !BARS(3, g))
 
 /* Free, but somebody else has waited for it for long enough. */
