@@ -9,8 +9,10 @@
 Used by demo-inside and bench-boot.
 """
 
+import json
 import os
 import select
+import socket
 import subprocess
 import time
 
@@ -26,7 +28,7 @@ class Failed(Exception):
 
 
 class DebianGuest:
-    def __init__(self, image, memory, workload_mib):
+    def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0, paused=False):
         self.booted = ""        # what the guest says it is
         self.ready = False      # the workload's memory is filled
         self.checked = 0        # pages that the workload checked
@@ -40,17 +42,23 @@ class DebianGuest:
         self._rest = b""
         self._console = os.memfd_create("console")
         self._errors = os.memfd_create("errors")
+        self._monitor, monitor = socket.socketpair()
         self.command = [
             "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host",
-            "-smp", "2", "-m", "%dM" % SIZE_MIB,
+            "-smp", "%d" % vcpus, "-m", "%dM" % SIZE_MIB,
             "-object", memory, "-machine", "pc,memory-backend=ram",
             "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
-            "-append", "console=ttyS0 quiet panic=-1 P2M_MIB=%d" % workload_mib,
+            "-append", "console=ttyS0 quiet panic=-1 P2M_MIB=%d P2M_EQUAL=%d" % (workload_mib, equal_mib),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-serial", "file:/proc/self/fd/%d" % self._console, "-serial", "stdio"]
+            "-serial", "file:/proc/self/fd/%d" % self._console, "-serial", "stdio",
+            "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(), "-mon", "chardev=qmp,mode=control"]
+        if paused:
+            self.command.append("-S")
         self._qemu = subprocess.Popen(self.command, stdin=subprocess.PIPE,
                                       stdout=subprocess.PIPE, stderr=self._errors,
-                                      pass_fds=[self._console])
+                                      pass_fds=[self._console, monitor.fileno()])
+        monitor.close()
+        self._qmp_lines = self._monitor.makefile("r")
         self.pid = self._qemu.pid
 
     def __enter__(self):
@@ -60,8 +68,27 @@ class DebianGuest:
         if self._qemu.poll() is None:
             self._qemu.kill()
             self._qemu.wait()
+        self._qmp_lines.close()
+        self._monitor.close()
         os.close(self._console)
         os.close(self._errors)
+
+    def qmp(self, command):
+        """Have QEMU's monitor do something; what it returns.  Events are passed over."""
+        self._monitor.settimeout(30)
+        for name in ("qmp_capabilities", command):
+            self._monitor.sendall(json.dumps({"execute": name}).encode() + b"\n")
+            for line in self._qmp_lines:
+                answer = json.loads(line)
+                if "return" in answer:
+                    break
+                if "error" in answer and name == command:
+                    raise Failed("QEMU refuses %s: %s" % (command, answer["error"]["desc"]))
+                if "error" in answer:
+                    break       # it knows that we can talk
+            else:
+                raise Failed("QEMU's monitor is gone" + self.last_words())
+        return answer["return"]
 
     def listen(self, seconds):
         """Take in what the guest says, for at most so long; False when its QEMU has closed the line."""
@@ -109,9 +136,16 @@ class DebianGuest:
         done = self.passes + 2
         self.wait(lambda: self.passes >= done, seconds, meanwhile)
 
+    def diverge(self):
+        """Tell the workload to rewrite what it has in common with other guests, too."""
+        self._tell(b"diverge\n")
+
     def finish(self):
         """Tell the workload to check everything and give its verdict; the guest then powers off."""
-        self._qemu.stdin.write(b"finish\n")
+        self._tell(b"finish\n")
+
+    def _tell(self, line):
+        self._qemu.stdin.write(line)
         self._qemu.stdin.flush()
 
     def wait_exit(self, seconds):

@@ -2,14 +2,16 @@
 /*
  * workload: keeps memory under checksum, for as long as it is told to.
  *
- *   workload MIB THREADS
+ *   workload MIB THREADS [EQUAL]
  *
- * Runs in the demo's guest.  It fills MIB of memory with random data, and then
- * THREADS threads go over it without end, each over its own part and in
- * another random order every time: check that a page is what was last written
- * to it, and write something new.  A line "finish" on standard input ends
- * that: every page is checked once more, and the verdict given.  Says on
- * standard output, a line at a time:
+ * Runs in the demo's guest.  It fills MIB of memory with random data, but every
+ * page of the first EQUAL MiB with what the same page has in every other such
+ * guest, and then THREADS threads go over it without end, each over its own part
+ * and in another random order every time: check that a page is what was last
+ * written to it, and write something new.  The equal pages are only checked, until
+ * a line "diverge" on standard input.  A line "finish" ends it all: every page is
+ * checked once more, and the verdict given.  Says on standard output, a line at a
+ * time:
  *
  *   ready MIB                      the memory is filled
  *   status CHECKED WRONG PASSES    once a second: pages checked and found wrong
@@ -55,6 +57,8 @@ static __u64 (*memory)[WORDS];
 static struct record *records;
 static __u64 wrong;
 static bool stopping;
+static size_t nr_equal;		/* pages; the first ones */
+static bool diverged;
 
 static __u64 next_random(__u64 *state)
 {
@@ -114,6 +118,12 @@ static void check_page(size_t page)
 		report(page, WORDS, record->sum, sum);
 }
 
+/* Is it time to write something new to this page? */
+static bool to_be_rewritten(size_t page)
+{
+	return page >= nr_equal || __atomic_load_n(&diverged, __ATOMIC_RELAXED);
+}
+
 static size_t gcd(size_t a, size_t b)
 {
 	while (b) {
@@ -139,7 +149,7 @@ static void pass(struct worker *worker, bool rewrite)
 		if (rewrite && __atomic_load_n(&stopping, __ATOMIC_RELAXED))
 			return;
 		check_page(worker->first + at);
-		if (rewrite)
+		if (rewrite && to_be_rewritten(worker->first + at))
 			write_page(worker->first + at, next_random(&worker->random));
 		__atomic_add_fetch(&worker->checked, 1, __ATOMIC_RELAXED);
 		at = (at + stride) % worker->nr;
@@ -152,8 +162,8 @@ static void *fill(void *arg)
 {
 	struct worker *worker = arg;
 
-	for (size_t i = 0; i < worker->nr; i++)
-		write_page(worker->first + i, next_random(&worker->random));
+	for (size_t i = worker->first; i < worker->first + worker->nr; i++)
+		write_page(i, i < nr_equal ? i + 1 : next_random(&worker->random));
 	return NULL;
 }
 
@@ -220,6 +230,8 @@ static bool wait_for_finish(const struct worker *workers, size_t nr)
 				return false;
 			if (!strncmp(line, "finish", 6))
 				return true;
+			if (!strncmp(line, "diverge", 7))
+				__atomic_store_n(&diverged, true, __ATOMIC_RELAXED);
 		}
 		print_status(workers, nr);
 	}
@@ -240,19 +252,21 @@ static void *map(size_t size)
 int main(int argc, char **argv)
 {
 	struct worker workers[MAX_THREADS] = {};
-	size_t mib, pages, nr;
+	size_t mib, pages, nr, equal;
 	struct timespec now;
 	bool told;
 
-	mib = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
-	nr = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
-	if (!mib || !nr || nr > MAX_THREADS) {
-		fprintf(stderr, "usage: workload MIB THREADS (1 to %d)\n", MAX_THREADS);
+	mib = argc >= 3 ? strtoul(argv[1], NULL, 10) : 0;
+	nr = argc >= 3 ? strtoul(argv[2], NULL, 10) : 0;
+	equal = argc >= 4 ? strtoul(argv[3], NULL, 10) : 0;
+	if (argc > 4 || !mib || !nr || nr > MAX_THREADS || equal > mib) {
+		fprintf(stderr, "usage: workload MIB THREADS (1 to %d) [EQUAL]\n", MAX_THREADS);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 
 	pages = mib * MIB_PAGES;
+	nr_equal = equal * MIB_PAGES;
 	memory = map(pages * PAGE_SIZE);
 	records = map(pages * sizeof(*records));
 
