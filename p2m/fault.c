@@ -201,13 +201,20 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 }
 
 /* Does the map, at this instant, allow writes to this page? */
-static bool p2m_may_write(struct p2m_guest *guest, unsigned long gfn,
-			  struct page *page)
+static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 {
-	struct p2m_entry entry = p2m_lookup(&guest->map, gfn);
+	struct p2m_entry entry = p2m_lookup(&guest->map, vmf->pgoff);
+	struct page *page = vmf->page;
 
-	return p2m_entry_type(entry) == p2m_ram_rw &&
-	       p2m_entry_page_of(entry, gfn) == page;
+	if (p2m_entry_type(entry) != p2m_ram_rw ||
+	    p2m_entry_page_of(entry, vmf->pgoff) != page)
+		return false;
+	/*
+	 * The chunk may have been split since p2m_fault(), which then saw no need
+	 * of a page table; all of it would be mapped, to be written to.
+	 */
+	return p2m_entry_order(entry) || !PageCompound(page) ||
+	       !pmd_none(READ_ONCE(*vmf->pmd));
 }
 
 static int p2m_get_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
@@ -243,7 +250,7 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		lock_page(page);
 		/* Locked comes before looked up; pairs with smp_mb() in p2m_unmap(). */
 		smp_mb();
-		if (p2m_may_write(guest, vmf->pgoff, page))
+		if (p2m_may_write(vmf, guest))
 			return VM_FAULT_LOCKED;
 		unlock_page(page);
 		if (tries)
@@ -252,7 +259,7 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		if (err)
 			return p2m_error(err);
 	}
-	/* It has another page by now, or none: let it be touched again. */
+	/* It has another page by now, or none, or part of one: touch it again. */
 	return VM_FAULT_NOPAGE;
 }
 

@@ -315,16 +315,19 @@ struct page *p2m_page_alloc(gfp_t gfp)
 
 /**
  * p2m_huge_alloc() - a page of 2 MB for the map
- * @gfp: __GFP_ZERO or 0
+ * @gfp: __GFP_ZERO if it is not going to be filled; and how hard to try, which is
+ * else not at all
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL, which is nothing unusual.
  */
 struct page *p2m_huge_alloc(gfp_t gfp)
 {
-	struct folio *folio = folio_alloc(GFP_TRANSHUGE_LIGHT | __GFP_ACCOUNT |
-					  __GFP_NOWARN | gfp, P2M_2M);
+	struct folio *folio;
 
+	/* The memory manager does not know how to move it. */
+	gfp |= (GFP_TRANSHUGE_LIGHT & ~__GFP_MOVABLE) | __GFP_ACCOUNT;
+	folio = folio_alloc(gfp, P2M_2M);
 	if (!folio)
 		return NULL;
 	folio_mark_uptodate(folio);

@@ -18,6 +18,8 @@
  * one to all of it.  So a page operation shatters it first, which copies.
  *
  * One entry of 2 MB holds one reference of its page, an entry of 4 KB one as well.
+ * Of a chunk, either all frames have the parts of one large page, each in its own
+ * place, or none has a part of any.
  */
 
 #include <linux/highmem.h>
@@ -58,8 +60,8 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * The frames have the same page as before.  Mappings of 2 MB are not undone: zap
- * the chunk if its frames are to differ.
+ * The frames have the same page as before.  Mappings of 2 MB are not undone, nor
+ * those that are about to be made: p2m_unmap() the chunk before putting it.
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0 or -ENOMEM.
@@ -87,18 +89,8 @@ static struct page *p2m_part(struct p2m_guest *guest, unsigned long gfn)
 	return page && PageCompound(page) ? page : NULL;
 }
 
-/* How many frames from @first have a part of a larger page. */
-static unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long first)
-{
-	unsigned int i, nr = 0;
-
-	for (i = 0; i < P2M_CHUNK_GFNS; i++)
-		nr += !!p2m_part(guest, first + i);
-	return nr;
-}
-
-/* Change all parts of a larger page that are of type @from. */
-static void p2m_change_parts(struct p2m_guest *guest, unsigned long first,
+/* Change the type of all frames of a chunk that are of type @from. */
+static void p2m_change_types(struct p2m_guest *guest, unsigned long first,
 			     enum p2m_type from, enum p2m_type to)
 {
 	struct p2m_entry entry;
@@ -107,7 +99,7 @@ static void p2m_change_parts(struct p2m_guest *guest, unsigned long first,
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS;
 	     gfn += 1UL << p2m_entry_order(entry)) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == from && p2m_part(guest, gfn))
+		if (p2m_entry_type(entry) == from)
 			p2m_change_entry(guest, gfn, p2m_retype_entry(entry, to));
 	}
 }
@@ -121,10 +113,8 @@ static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 	unsigned long gfn;
 
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
-		old = p2m_part(guest, gfn);
-		if (!old)
-			continue;
 		entry = p2m_get_entry(&guest->map, gfn);
+		old = p2m_entry_page(entry);
 		if (p2m_entry_type(entry) == p2m_paging_out)
 			entry = p2m_retype_entry(entry, p2m_ram_rw);
 		new = list_first_entry(pages, struct page, lru);
@@ -162,30 +152,29 @@ static void p2m_list_free(struct list_head *list)
 }
 
 /*
- * Make 512 entries of the chunk, if it is one, and give each part a page of
- * @pages; if nobody but the map has a reference to a part.
+ * Make 512 entries of the chunk, if it is one, and give each a page of @pages; if
+ * nobody but the map has a reference to a part of its page.
  */
 static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
-			  unsigned int nr, struct list_head *pages)
+			  struct list_head *pages)
 {
-	bool whole = p2m_entry_order(p2m_get_entry(&guest->map, first));
-	struct page *page;
-	unsigned long gfn;
-	int err;
+	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
+	int refs = p2m_entry_order(entry) ? 1 : P2M_CHUNK_GFNS;
+	int err = -EBUSY;
 
-	for (gfn = first; !(page = p2m_part(guest, gfn)); gfn++)
-		;
 	/* What is not ram_rw is not written to without a hold. */
-	p2m_change_parts(guest, first, p2m_ram_rw, p2m_paging_out);
+	p2m_change_types(guest, first, p2m_ram_rw, p2m_paging_out);
 	p2m_unmap(guest, first, P2M_CHUNK_GFNS);
-	err = page_count(page) == (whole ? 1 : nr) ? p2m_split(guest, first) : -EBUSY;
-	if (err)
-		p2m_change_parts(guest, first, p2m_paging_out, p2m_ram_rw);
-	else
-		p2m_copy_parts(guest, first, pages);
-	if (!err)
-		p2m_count_event(guest, shattered);
-	return err;
+	/* No new references can come: see p2m_evict(). */
+	if (page_count(p2m_entry_page(entry)) == refs)
+		err = p2m_split(guest, first);
+	if (err) {
+		p2m_change_types(guest, first, p2m_paging_out, p2m_ram_rw);
+		return err;
+	}
+	p2m_copy_parts(guest, first, pages);
+	p2m_count_event(guest, shattered);
+	return 0;
 }
 
 /**
@@ -193,22 +182,27 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
+ * Takes as many pages as it gives back, but first.
+ *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -EBUSY if somebody else has a reference to a part of a larger page;
- * -ENOMEM.
+ * -ENOMEM.  After an error all is as before, though no longer mapped.
  */
 int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 {
-	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
-	unsigned int nr = p2m_count_parts(guest, first);
+	struct page *part = p2m_part(guest, gfn);
 	LIST_HEAD(pages);
 	int err;
 
-	if (!nr)
+	if (!part)
 		return 0;
-	err = p2m_list_alloc(&pages, nr);
+	/* To spare the guest a zap, and us the pages. */
+	if (page_maybe_dma_pinned(part))
+		return -EBUSY;
+	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS);
 	if (!err)
-		err = p2m_shatter_to(guest, first, nr, &pages);
+		err = p2m_shatter_to(guest, round_down(gfn, P2M_CHUNK_GFNS),
+				     &pages);
 	p2m_list_free(&pages);
 	return err;
 }
@@ -217,79 +211,128 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 /* Collapse                                                            */
 /* ------------------------------------------------------------------ */
 
-/*
- * Are all frames of the chunk ram_rw, and do none of their pages have references
- * but the map's and those of page tables?
- */
-static bool p2m_may_collapse(struct p2m_guest *guest, unsigned long first)
+/* Has each frame of the chunk a page of its own that can be written to? */
+static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 {
 	struct p2m_entry entry;
-	struct page *page;
 	unsigned long gfn;
 
+	if (p2m_part(guest, first))
+		return false;
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		page = p2m_entry_page(entry);
-		if (p2m_entry_order(entry) ||
-		    p2m_entry_type(entry) != p2m_ram_rw || PageCompound(page) ||
-		    page_count(page) > 1 + page_mapcount(page))
+		if (p2m_entry_type(entry) != p2m_ram_rw)
 			return false;
 	}
 	return true;
 }
 
-static int p2m_collapse_to(struct p2m_guest *guest, unsigned long first,
-			   struct page *large)
+/* Has nobody but the map and page tables a reference to a page of the chunk? */
+static bool p2m_is_free(struct p2m_guest *guest, unsigned long first)
+{
+	struct page *page;
+	unsigned long gfn;
+
+	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
+		page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+		if (page_count(page) > 1 + page_mapcount(page))
+			return false;
+	}
+	return true;
+}
+
+/* Copy the pages of a chunk that is not mapped, unless somebody has hold of one. */
+static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
+			  struct page *large)
 {
 	struct page *page;
 	unsigned int i;
-	int err = 0;
 
-	for (i = 0; i < P2M_CHUNK_GFNS; i++)
-		p2m_change_type(guest, first + i, p2m_paging_out);
-	p2m_unmap(guest, first, P2M_CHUNK_GFNS);
-	for (i = 0; i < P2M_CHUNK_GFNS && !err; i++) {
+	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, first + i));
-		if (page_count(page) == 1)
-			copy_highpage(large + i, page);
-		else
-			err = -EBUSY;
+		if (page_count(page) != 1)
+			return -EBUSY;
+		copy_highpage(large + i, page);
 		cond_resched();
 	}
+	return 0;
+}
+
+/* Replace the pages of a chunk, which are the map's alone, by their copy. */
+static void p2m_replace_chunk(struct p2m_guest *guest, unsigned long first,
+			      struct page *large)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_ram_rw, large);
+	struct p2m_entry entry;
+	unsigned long gfn;
+
+	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		/* Written to is the whole if a part is. */
+		new.val |= entry.val & P2M_D;
+		p2m_pages_free(p2m_entry_page(entry), P2M_4K);
+	}
+	/* The table above is there, so this cannot fail. */
+	p2m_set_entry(&guest->map, first, P2M_2M, new);
+}
+
+static int p2m_collapse_to(struct p2m_guest *guest, unsigned long first,
+			   struct page *large)
+{
+	int err;
+
+	p2m_change_types(guest, first, p2m_ram_rw, p2m_paging_out);
+	p2m_unmap(guest, first, P2M_CHUNK_GFNS);
+	err = p2m_copy_chunk(guest, first, large);
 	if (err) {
-		for (i = 0; i < P2M_CHUNK_GFNS; i++)
-			p2m_change_type(guest, first + i, p2m_ram_rw);
+		p2m_change_types(guest, first, p2m_paging_out, p2m_ram_rw);
 		return err;
 	}
-	for (i = 0; i < P2M_CHUNK_GFNS; i++)
-		p2m_pages_free(p2m_entry_page(p2m_get_entry(&guest->map, first + i)),
-			       P2M_4K);
-	/* The table above is there, so this cannot fail. */
-	p2m_set_entry(&guest->map, first, P2M_2M,
-		      p2m_make_entry(p2m_ram_rw, large));
+	p2m_replace_chunk(guest, first, large);
 	p2m_count_event(guest, collapsed);
 	return 0;
 }
 
-/* Collapse a chunk, which is held. */
-static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long gfn,
-			      unsigned long nr, struct p2m_range *range)
+/* Collapse a chunk, which is held and full. */
+static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 {
 	struct page *large;
 	int err;
 
-	if (nr == P2M_CHUNK_GFNS && p2m_may_collapse(guest, gfn)) {
-		large = p2m_huge_alloc(0);
-		if (!large)
-			return -ENOMEM;
-		err = p2m_collapse_to(guest, gfn, large);
-		if (err)
-			p2m_pages_free(large, P2M_2M);
-		range->done += err ? 0 : nr;
-		range->busy += err ? nr : 0;
-	}
+	if (!p2m_is_free(guest, first))
+		return -EBUSY;
+	/* It was asked for: so let there be some effort. */
+	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY);
+	if (!large)
+		return -ENOMEM;
+	err = p2m_collapse_to(guest, first, large);
+	if (err)
+		p2m_pages_free(large, P2M_2M);
+	return err;
+}
+
+/* Collapse what is held, if that is a chunk. */
+static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long nr, struct p2m_range *range)
+{
+	int err;
+
 	range->next = gfn + nr;
-	return 0;
+	if (nr != P2M_CHUNK_GFNS || !p2m_is_full(guest, gfn))
+		return 0;
+	err = p2m_collapse_chunk(guest, gfn);
+	switch (err) {
+	case 0:
+		range->done += nr;
+		return 0;
+	case -EBUSY:
+		range->busy += nr;
+		this_cpu_add(guest->counters->busy, nr);
+		return 0;
+	default:
+		range->next = gfn;
+		return err;
+	}
 }
 
 /**
@@ -298,10 +341,9 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long gfn,
  * @range: which; uapi/p2m.h says what goes in and what comes out
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EBUSY while log-dirty is on; -EINVAL, -ERANGE, -EINTR or -ENOMEM as
- * uapi/p2m.h has it.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range)
 {
-	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_collapse_chunk);
+	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_collapse_batch);
 }

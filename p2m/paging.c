@@ -248,7 +248,9 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 
 	err = p2m_shatter(guest, gfn);
 	if (err == -EBUSY) {
-		range->busy += p2m_count_ram(guest, gfn, nr);
+		end = p2m_count_ram(guest, gfn, nr);
+		range->busy += end;
+		this_cpu_add(guest->counters->busy, end);
 		range->next = gfn + nr;
 		return 0;
 	}

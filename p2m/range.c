@@ -57,7 +57,7 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 	range->busy = 0;
 
 	old = set_active_memcg(guest->memcg);
-	while (range->next < end && !(range->max && range->done == range->max)) {
+	while (range->next < end && !(range->max && range->done >= range->max)) {
 		gfn = p2m_next_chunk(&guest->map, range->next, end);
 		if (gfn > range->next) {
 			range->next = gfn;

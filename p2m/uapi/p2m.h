@@ -24,7 +24,8 @@
  *   mapping and the guest have all of it, and there is such a page.  For KVM to
  *   map it so, gfn and address must agree too: with QEMU, add align=2M.  What
  *   MADV_NOHUGEPAGE was said of gets pages of 4 KB.  To page a frame of it out
- *   makes it 512 pages.
+ *   makes it 512 pages; a page of 2 MB is busy as a whole if somebody holds a
+ *   reference to any part of it.
  *
  *   mmap() fails with
  *     EINVAL     MAP_PRIVATE was asked for
@@ -76,8 +77,11 @@
  *   P2M_COLLAPSE (struct p2m_range)
  *     Give each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages one page
  *     instead.  Chunks with anything else than 512 pages that can be written to
- *     are passed over.  @max and @done count frames, and @busy those of chunks
- *     of which somebody holds a page.
+ *     are passed over.  @max and @done count frames, though a chunk is done as a
+ *     whole or not at all, and @busy those of chunks of which somebody holds a
+ *     page.  ENOMEM is no page of 2 MB.  What was mapped by 4 KB has page tables
+ *     that stay with the process, and that Linux does not map 2 MB over: map it
+ *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
  *
  *   All stop early when @max frames have been moved (if @max is not 0), at the
  *   guest's end, at a signal, and at an error.  If anything was looked at

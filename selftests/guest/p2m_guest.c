@@ -204,12 +204,23 @@ bool p2m_module_unused(void)
 	return settles(refcnt_is_zero);
 }
 
-void p2m_mem_open(struct p2m_mem *mem, u64 nr)
+static void mem_open(struct p2m_mem *mem, u64 nr,
+		     void *(*map)(int fd, u64 gfn, u64 nr))
 {
 	mem->fd = p2m_open();
 	mem->nr = nr;
-	mem->hva = p2m_map(mem->fd, 0, nr);
+	mem->hva = map(mem->fd, 0, nr);
 	mem->tag = p2m_info(mem->fd).guest % 251 + 1;
+}
+
+void p2m_mem_open(struct p2m_mem *mem, u64 nr)
+{
+	mem_open(mem, nr, p2m_map);
+}
+
+void p2m_mem_open_huge(struct p2m_mem *mem, u64 nr)
+{
+	mem_open(mem, nr, p2m_map_huge);
 }
 
 /* Closes what is left of it: a test may have closed or unmapped some. */

@@ -118,6 +118,7 @@ bool p2m_module_unused(void);
 
 /* Memory */
 void p2m_mem_open(struct p2m_mem *mem, u64 nr);
+void p2m_mem_open_huge(struct p2m_mem *mem, u64 nr);
 void p2m_mem_close(struct p2m_mem *mem);
 void p2m_mem_fill(struct p2m_mem *mem, u64 gfn, u64 nr);
 u64 p2m_mem_wrong_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
