@@ -60,7 +60,7 @@ help:
 #|   scripts/vm --shell       a prompt in the emulated host, modules loaded
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
-#|   scripts/check [SUITE...]    parts of make check: lint model lock torture
+#|   scripts/check [SUITE...]    parts of make check: lint model lock map torture
 #|                            guest; scripts/test-guest PROGRAM for one program
 #|
 #| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under

@@ -120,25 +120,26 @@ static void p2m_table_free(u64 *table)
 }
 
 /*
- * The place of @gfn's entry at @level or, if there is a leaf or nothing above
- * that, of what is there.  Under RCU, or holding @gfn.
+ * The entry of @gfn at @level or, if there is a leaf or nothing above that, what
+ * is there; and its place.  Under RCU, or holding @gfn.  The entry is read once:
+ * where there was nothing, a table may have appeared since.
  */
-static u64 *p2m_find_slot(struct p2m_map *map, unsigned long gfn,
-			  unsigned int level)
+static u64 p2m_find_entry(struct p2m_map *map, unsigned long gfn,
+			  unsigned int level, u64 **slot)
 {
 	unsigned int at = P2M_TABLE_LEVELS - 1;
-	u64 *slot = &map->top[p2m_index(gfn, at)];
+	u64 *table = map->top;
 	u64 entry;
 
-	while (at > level) {
+	for (;;) {
+		*slot = &table[p2m_index(gfn, at)];
 		/* An address dependency; pairs with who puts a table there. */
-		entry = READ_ONCE(*slot);
-		if (!p2m_is_table(entry))
-			break;
+		entry = READ_ONCE(**slot);
+		if (at == level || !p2m_is_table(entry))
+			return entry;
+		table = p2m_table_of(entry);
 		at--;
-		slot = &p2m_table_of(entry)[p2m_index(gfn, at)];
 	}
-	return slot;
 }
 
 /* The place at @level, with the tables made that are missing; or NULL. */
@@ -255,10 +256,10 @@ void p2m_map_destroy(struct p2m_map *map,
  */
 struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn)
 {
-	u64 val;
+	u64 val, *slot;
 
 	rcu_read_lock();
-	val = READ_ONCE(*p2m_find_slot(map, gfn, 0));
+	val = p2m_find_entry(map, gfn, 0, &slot);
 	rcu_read_unlock();
 	return (struct p2m_entry){ val };
 }
@@ -274,8 +275,10 @@ struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn)
  */
 struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn)
 {
+	u64 *slot;
+
 	lockdep_assert_p2m_held(map->lock, gfn, 0);
-	return (struct p2m_entry){ READ_ONCE(*p2m_find_slot(map, gfn, 0)) };
+	return (struct p2m_entry){ p2m_find_entry(map, gfn, 0, &slot) };
 }
 
 /* What was in a place of level 1 is not any more. */
@@ -315,7 +318,8 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 	if (!slot)
 		return -ENOMEM;
 	old = *slot;
-	WRITE_ONCE(*slot, entry.val);
+	/* What is in the page comes before the entry, for p2m_lookup(). */
+	smp_store_release(slot, entry.val);
 	p2m_count_leaf(map, entry.val, 1);
 	if (order && p2m_is_table(old))
 		p2m_drop_table(map, p2m_table_of(old));
@@ -337,11 +341,11 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
  */
 int p2m_split_entry(struct p2m_map *map, unsigned long gfn)
 {
-	u64 *slot = p2m_find_slot(map, gfn, 1);
-	u64 entry = *slot, *table;
+	u64 entry, *slot, *table;
 	unsigned int i;
 
 	lockdep_assert_p2m_held(map->lock, gfn, 0);
+	entry = p2m_find_entry(map, gfn, 1, &slot);
 	if (!(entry & P2M_PS))
 		return 0;
 	table = p2m_table_alloc();
@@ -354,7 +358,7 @@ int p2m_split_entry(struct p2m_map *map, unsigned long gfn)
 		if (entry & P2M_RWX)
 			entry += 1ULL << P2M_PFN_SHIFT;
 	}
-	/* The entries come before what points to them; see p2m_find_slot(). */
+	/* The entries come before what points to them; see p2m_find_entry(). */
 	smp_store_release(slot, p2m_table_entry(table));
 	return 0;
 }

@@ -53,3 +53,14 @@ build_dir()
 	printf '%s/build/%s%s\n' "$CACHE" \
 		"$(printf %s "$REPO" | sha256sum | cut -c1-12)" "${1:+/$1}"
 }
+
+# ktap - of a kernel's log, what KUnit says, below one test of ours; where one
+# fails, with what it says of it and when
+ktap()
+{
+	awk '{ sub(/\r/, ""); line = $0; sub(/^\[ *[0-9.]+\] /, "") }
+		/ (ASSERTION|EXPECTATION) FAILED at / { failed = 1; print "    # " line; fflush(); next }
+		/^ *((not )?ok [0-9]|1\.\.[0-9]|KTAP version|# )/ { failed = 0; print "    " $0 }
+		failed { print "    # " line }
+		{ fflush() }'
+}
