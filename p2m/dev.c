@@ -62,7 +62,8 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 {
 	struct p2m_info *info = arg;
 
-	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE;
+	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
+			 P2M_FEATURE_DIRTY;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -89,21 +90,59 @@ static int p2m_ioctl_collapse(struct p2m_guest *guest, void *arg)
 	return p2m_collapse(guest, arg);
 }
 
+static int p2m_ioctl_dirty_start(struct p2m_guest *guest, void *arg)
+{
+	return p2m_dirty_start(guest);
+}
+
+static int p2m_ioctl_dirty_stop(struct p2m_guest *guest, void *arg)
+{
+	return p2m_dirty_stop(guest);
+}
+
+struct p2m_dirty_call {
+	struct p2m_dirty	arg;
+	struct p2m_dirty_result	result;
+};
+
+static int p2m_ioctl_dirty_get(struct p2m_guest *guest, void *arg)
+{
+	struct p2m_dirty_call *call = arg;
+
+	return p2m_dirty_get(guest, &call->arg, &call->result);
+}
+
+static void p2m_ioctl_dirty_got(struct p2m_guest *guest, void *arg, bool told)
+{
+	struct p2m_dirty_call *call = arg;
+
+	p2m_dirty_got(guest, &call->arg, &call->result, told);
+}
+
 /*
  * The calls: what each takes, how much of that the first published version had,
- * and what does it.
+ * and what does it; which flags it knows; and, for those that must know whether
+ * the results got to the caller, what to do then.
  */
 static const struct p2m_call {
 	unsigned int	cmd;
 	unsigned int	size;
 	unsigned int	first_size;
 	int		(*fn)(struct p2m_guest *guest, void *arg);
+	unsigned int	flags;
+	void		(*end)(struct p2m_guest *guest, void *arg, bool told);
 } p2m_calls[] = {
 	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, p2m_get_info },
 	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, p2m_get_stats },
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
 	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56, p2m_ioctl_collapse },
+	{ P2M_DIRTY_START, sizeof(struct p2m_dirty_switch), 8,
+	  p2m_ioctl_dirty_start },
+	{ P2M_DIRTY_STOP, sizeof(struct p2m_dirty_switch), 8,
+	  p2m_ioctl_dirty_stop },
+	{ P2M_DIRTY_GET, sizeof(struct p2m_dirty), 56, p2m_ioctl_dirty_get,
+	  P2M_DIRTY_CLEAN, p2m_ioctl_dirty_got },
 };
 
 union p2m_any_arg {
@@ -111,6 +150,7 @@ union p2m_any_arg {
 	struct p2m_info info;
 	struct p2m_stats stats;
 	struct p2m_range range;
+	struct p2m_dirty_call dirty;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)
@@ -138,7 +178,7 @@ static int p2m_copy_arg(const struct p2m_call *call, union p2m_any_arg *arg,
 	err = copy_struct_from_user(arg, call->size, uarg, usize);
 	if (err)
 		return err;
-	if (arg->arg.flags)
+	if (arg->arg.flags & ~call->flags)
 		return -EINVAL;
 	if (copy_to_user(uarg, arg, min(usize, call->size)))
 		return -EFAULT;
@@ -165,8 +205,10 @@ static long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 	if (err)
 		return err;
 	if (copy_to_user(uarg, &arg, min(usize, call->size)))
-		return -EFAULT;
-	return 0;
+		err = -EFAULT;
+	if (call->end)
+		call->end(file->private_data, &arg, !err);
+	return err;
 }
 
 static const struct file_operations p2m_fops = {

@@ -66,10 +66,11 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 			     bool huge)
 {
+	struct p2m_entry none = {};
 	struct page *page;
 	int err;
 
-	if (huge && !p2m_huge_populate(guest, gfn)) {
+	if (huge && !guest->log_dirty && !p2m_huge_populate(guest, gfn)) {
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		return 0;
 	}
@@ -78,7 +79,7 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 		return -ENOMEM;
 	__SetPageUptodate(page);
 	err = p2m_set_entry(&guest->map, gfn, P2M_4K,
-			    p2m_make_entry(p2m_ram_rw, page));
+			    p2m_make_entry(p2m_ram_type(guest, none), page));
 	if (err) {
 		p2m_pages_free(page, P2M_4K);
 		return err;
@@ -107,9 +108,18 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
 	switch (p2m_entry_type(entry)) {
+	case p2m_ram_rw:
+	case p2m_logdirty:
+		return p2m_dirty_mark(guest, gfn);
 	default:
 		return 0;
 	}
+}
+
+/* Is it a part of a larger page, and are its frames apart? */
+static bool p2m_is_part(struct p2m_entry entry, struct page *page)
+{
+	return PageCompound(page) && !p2m_entry_order(entry);
 }
 
 /*
@@ -150,7 +160,7 @@ static vm_fault_t p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (!err) {
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
 		page = p2m_entry_page_of(entry, vmf->pgoff);
-		if (PageCompound(page) && !p2m_entry_order(entry))
+		if (p2m_is_part(entry, page))
 			err = p2m_map_part(vmf);
 	}
 	if (err) {
@@ -208,6 +218,8 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 
 	if (p2m_entry_type(entry) != p2m_ram_rw ||
 	    p2m_entry_page_of(entry, vmf->pgoff) != page)
+		return false;
+	if (!p2m_entry_dirty(entry) && READ_ONCE(guest->log_dirty))
 		return false;
 	/*
 	 * The chunk may have been split since p2m_fault(), which then saw no need

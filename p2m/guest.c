@@ -389,7 +389,7 @@ void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
  */
 void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 {
-	unsigned long i = gfn;
+	unsigned long i = gfn, end = gfn + nr;
 	struct p2m_entry entry;
 	struct page *page;
 
@@ -398,13 +398,14 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	 * made of the entry.  Pairs with smp_mb() in p2m_page_mkwrite().
 	 */
 	smp_mb();
-	while (i < gfn + nr) {
+	while (i < end) {
 		entry = p2m_get_entry(&guest->map, i);
 		page = p2m_entry_page(entry);
 		if (page)
 			wait_on_page_locked(page);
-		i = round_down(i, 1UL << p2m_entry_order(entry)) +
-		    (1UL << p2m_entry_order(entry));
+		i = p2m_entry_end(i, entry);
+		if (IS_ALIGNED(i, P2M_CHUNK_GFNS))
+			i = p2m_next_chunk(&guest->map, i, end);
 	}
 	p2m_zap(guest, gfn, nr);
 }

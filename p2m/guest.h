@@ -58,6 +58,7 @@ struct p2m_counters {
  * @lock: guards the entries of @map
  * @map: gfn->pfn
  * @gfns: the guest's size; only grows
+ * @log_dirty: is dirty.c remembering writes; changes while all is held
  * @inode: its address space is what maps the guest, and is zapped
  * @store: a shmem file; the contents of gfn, if paged, are its page gfn
  * @memcg: who is charged
@@ -70,6 +71,7 @@ struct p2m_guest {
 	struct p2m_rangelock		lock;
 	struct p2m_map			map;
 	atomic_long_t			gfns;
+	bool				log_dirty;
 	struct inode			*inode;
 	struct file			*store;
 	struct mem_cgroup		*memcg;
@@ -125,6 +127,24 @@ static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, type));
 }
 
+/*
+ * The type of a page that is the frame's own: so a page gets that is put back, or
+ * into an entry that had none, and is not being written to.  See dirty.c.
+ */
+static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
+					 struct p2m_entry entry)
+{
+	return guest->log_dirty && !p2m_entry_dirty(entry) ? p2m_logdirty :
+							     p2m_ram_rw;
+}
+
+/* Is that the type it has? */
+static inline bool p2m_is_ram(struct p2m_entry entry)
+{
+	return p2m_entry_type(entry) == p2m_ram_rw ||
+	       p2m_entry_type(entry) == p2m_logdirty;
+}
+
 /* range.c */
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned long nr, struct p2m_range *range);
@@ -135,6 +155,8 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 /* huge.c */
 int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn);
 int p2m_split(struct p2m_guest *guest, unsigned long gfn);
+bool p2m_merge(struct p2m_guest *guest, unsigned long gfn);
+unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long gfn);
 int p2m_shatter(struct p2m_guest *guest, unsigned long gfn);
 int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range);
 
@@ -145,6 +167,19 @@ extern const struct vm_operations_struct p2m_vm_ops;
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
+
+/* dirty.c */
+struct p2m_dirty_result {
+	unsigned long *bitmap;
+};
+
+int p2m_dirty_start(struct p2m_guest *guest);
+int p2m_dirty_stop(struct p2m_guest *guest);
+int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn);
+int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
+		  struct p2m_dirty_result *result);
+void p2m_dirty_got(struct p2m_guest *guest, struct p2m_dirty *arg,
+		   struct p2m_dirty_result *result, bool told);
 
 /* debugfs.c */
 void p2m_debugfs_init(void);

@@ -89,6 +89,48 @@ static struct page *p2m_part(struct p2m_guest *guest, unsigned long gfn)
 	return page && PageCompound(page) ? page : NULL;
 }
 
+/**
+ * p2m_merge() - make one entry of 512 of one page, undoing p2m_split()
+ * @guest: the guest
+ * @gfn: a frame of the chunk
+ *
+ * A mapping that has a page table for the chunk keeps it, so that the processor
+ * and KVM go on mapping 4 KB there, until it is mapped anew.
+ *
+ * Context: process context, holding @gfn.
+ * Return: was it done?  If not, the frames differ in page, type or dirtiness.
+ */
+bool p2m_merge(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long i, first = round_down(gfn, P2M_CHUNK_GFNS);
+	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
+	struct page *page = p2m_entry_page(entry);
+
+	if (!page || !PageHead(page) || p2m_entry_order(entry))
+		return false;
+	for (i = 1; i < P2M_CHUNK_GFNS; i++)
+		if (p2m_get_entry(&guest->map, first + i).val !=
+		    entry.val + (i << P2M_PFN_SHIFT))
+			return false;
+	/* The table above is there, so this cannot fail. */
+	p2m_set_entry(&guest->map, first, P2M_2M, entry);
+	page_ref_sub(page, P2M_CHUNK_GFNS - 1);
+	return true;
+}
+
+/**
+ * p2m_count_parts() - how many frames of a chunk have a part of a larger page
+ * @guest: the guest
+ * @gfn: a frame of the chunk
+ *
+ * Context: holding @gfn.
+ * Return: the number of frames.
+ */
+unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long gfn)
+{
+	return p2m_part(guest, gfn) ? P2M_CHUNK_GFNS : 0;
+}
+
 /* Change the type of all frames of a chunk that are of type @from. */
 static void p2m_change_types(struct p2m_guest *guest, unsigned long first,
 			     enum p2m_type from, enum p2m_type to)
@@ -317,6 +359,10 @@ static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
 {
 	int err;
 
+	if (guest->log_dirty) {
+		range->next = gfn;
+		return -EBUSY;
+	}
 	range->next = gfn + nr;
 	if (nr != P2M_CHUNK_GFNS || !p2m_is_full(guest, gfn))
 		return 0;
@@ -341,7 +387,8 @@ static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
  * @range: which; uapi/p2m.h says what goes in and what comes out
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ * Return: 0; -EBUSY while log-dirty is on; -EINVAL, -ERANGE, -EINTR or -ENOMEM as
+ * uapi/p2m.h has it.
  */
 int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range)
 {

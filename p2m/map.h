@@ -112,6 +112,24 @@ static inline bool p2m_entry_dirty(struct p2m_entry entry)
 	return entry.val & P2M_D;
 }
 
+static inline struct p2m_entry p2m_dirty_entry(struct p2m_entry entry)
+{
+	return (struct p2m_entry){ entry.val | P2M_D };
+}
+
+static inline struct p2m_entry p2m_clean_entry(struct p2m_entry entry)
+{
+	return (struct p2m_entry){ entry.val & ~P2M_D };
+}
+
+/* The first frame that the entry of @gfn does not cover. */
+static inline unsigned long p2m_entry_end(unsigned long gfn,
+					  struct p2m_entry entry)
+{
+	return round_down(gfn, 1UL << p2m_entry_order(entry)) +
+	       (1UL << p2m_entry_order(entry));
+}
+
 /* The page of an entry that has one, else NULL; the first one, if it is 2 MB. */
 static inline struct page *p2m_entry_page(struct p2m_entry entry)
 {

@@ -11,6 +11,8 @@
  *	   '------------------------------------------'
  *	                    populate
  *
+ * (logdirty, if log-dirty is on and the frame is clean, is as good as ram_rw.)
+ *
  * The states and the words are Xen's.  The store is a shmem file, which the
  * host may swap; so nothing is needed but this module.  All of nominate and
  * evict is under one hold, a batch of frames at a time: what the guest touches
@@ -87,7 +89,7 @@ static void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
  * @gfn: the frame, of type paged
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is ram_rw; -ENOMEM if there is no page to be had; -EIO if
+ * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page to be had; -EIO if
  * the store could not be read.  After an error @gfn is paged as before.
  */
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
@@ -111,7 +113,8 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 	}
 	__SetPageUptodate(page);
 	entry = p2m_get_entry(&guest->map, gfn);
-	p2m_change_entry(guest, gfn, p2m_repage_entry(p2m_retype_entry(entry, p2m_ram_rw), page));
+	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
+	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
 	p2m_store_free(guest, gfn);
 	p2m_count_event(guest, paged_in);
 out:
@@ -146,11 +149,6 @@ static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 /* Out                                                                 */
 /* ------------------------------------------------------------------ */
 
-static struct page *p2m_gfn_page(struct p2m_guest *guest, unsigned long gfn)
-{
-	return p2m_entry_page(p2m_get_entry(&guest->map, gfn));
-}
-
 /* Give back what was nominated, unless it was evicted, in [gfn, end). */
 static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned long end)
@@ -160,7 +158,7 @@ static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
 	for (; gfn < end; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
 		if (p2m_entry_type(entry) == p2m_paging_out)
-			p2m_change_type(guest, gfn, p2m_ram_rw);
+			p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
 	}
 }
 
@@ -184,7 +182,7 @@ static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
 		if (range->max && range->done + *nominated == range->max)
 			break;
 		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) != p2m_ram_rw)
+		if (!p2m_is_ram(entry))
 			continue;
 		page = p2m_entry_page(entry);
 		if (page_count(page) > 1 + page_mapcount(page)) {
@@ -199,12 +197,13 @@ static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
 
 /*
  * Move one nominated, unmapped frame to the store.  Returns -EBUSY, and the
- * frame is ram_rw again, if somebody got hold of the page before it was
+ * frame is what it was, if somebody got hold of the page before it was
  * unmapped, and -ENOMEM if the store is full.
  */
 static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct page *page = p2m_gfn_page(guest, gfn);
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct page *page = p2m_entry_page(entry);
 	int err;
 
 	/*
@@ -216,7 +215,7 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 	err = page_count(page) == 1 ? p2m_store_write(guest, gfn, page) : -EBUSY;
 	trace_p2m_evict(guest->id, gfn, err);
 	if (err) {
-		p2m_change_type(guest, gfn, p2m_ram_rw);
+		p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
 		return err;
 	}
 	p2m_change_type(guest, gfn, p2m_paged);
@@ -232,8 +231,7 @@ static unsigned long p2m_count_ram(struct p2m_guest *guest, unsigned long gfn,
 	unsigned long end = gfn + nr, count = 0;
 
 	for (; gfn < end; gfn++)
-		count += p2m_entry_type(p2m_get_entry(&guest->map, gfn)) ==
-			 p2m_ram_rw;
+		count += p2m_is_ram(p2m_get_entry(&guest->map, gfn));
 	return count;
 }
 

@@ -83,7 +83,7 @@
  *     that stay with the process, and that Linux does not map 2 MB over: map it
  *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
  *
- *   All stop early when @max frames have been moved (if @max is not 0), at the
+ *   These three stop early when @max frames have been moved (if @max is not 0), at the
  *   guest's end, at a signal, and at an error.  If anything was looked at
  *   before that, they succeed: @next is the first frame not looked at, from
  *   which to go on, and @done and @busy count what was found before it.  An
@@ -93,6 +93,56 @@
  *     EINTR      a signal came first
  *     ENOMEM     no memory for the store (out) or for the guest (in)
  *     EIO        the store could not be read
+ *     EBUSY      P2M_COLLAPSE: log-dirty is on, which has no chunks
+ *
+ *   P2M_DIRTY_START (struct p2m_dirty_switch)
+ *     From now on remember which frames are written to, by the guest, the VMM,
+ *     or the kernel for either of them; until P2M_DIRTY_STOP, whoever called
+ *     this.  Every frame is clean at first, but for those whose pages somebody
+ *     references (see below).  A frame first touched from now on is clean if it
+ *     was read.  Pages stay where they are, but what was mapped as 2 MB is mapped
+ *     as 4 KB, and no new pages of 2 MB are made.
+ *       EALREADY  it is on
+ *       ENOMEM    no memory for page tables; nothing was started
+ *       EINTR     a signal came first
+ *
+ *   P2M_DIRTY_GET (struct p2m_dirty)
+ *     Which frames of [gfn, gfn + nr) were written to?  In @bitmap, an address,
+ *     bit i % 8 of byte i / 8 says so of frame gfn + i.  Any gfn and nr will do.
+ *     At most 2^20 frames are looked at in a call: @next is the first that was
+ *     not.  So (@next - gfn + 7) / 8 bytes are written, with 0 in the bits that
+ *     are left over, and nothing after them; (nr + 7) / 8 is always enough.  To
+ *     go on, add (@next - gfn) / 8 to the address: if there is more to come, it
+ *     is a whole number.  @dirty is how many bits were set.
+ *
+ *     With P2M_DIRTY_CLEAN those frames are clean from then on: what is written
+ *     after that, is there in a later call.  Nothing is lost between two.  But who
+ *     references a page, through GUP (a pinned buffer, I/O under way) or a foreign
+ *     mapping, may write to it unseen.  Such frames, once written to, stay
+ *     dirty until the first P2M_DIRTY_CLEAN after the reference is gone; and
+ *     all frames of a chunk of 2 MB, if its page is one.  @busy is how many of
+ *     those reported stay dirty so.
+ *
+ *     A dirty frame stays so when it goes to the store and comes back.  All of
+ *     the guest in one call is looked at, and made clean, at one instant.
+ *
+ *     More may be reported than was written to: a write that KVM announces but
+ *     then does not do; and a read that had to wait for somebody who held the
+ *     frame, which Linux asks for as a write.
+ *       EINVAL, ERANGE  as for P2M_PAGE_OUT
+ *       ENODATA   log-dirty is off
+ *       ENOMEM    no memory for the bitmap
+ *       EFAULT    @bitmap cannot be written to.  No frame was made clean, but
+ *                 some of the bitmap may have been written.
+ *       EINTR     a signal came first
+ *
+ *   P2M_DIRTY_STOP (struct p2m_dirty_switch)
+ *     Do not remember any more, and forget.  Pages of 2 MB that were there at the
+ *     start, and were not broken up by something else, are 2 MB again.  What the
+ *     VMM has mapped stays mapped as 4 KB, though, until it is unmapped and
+ *     mapped anew (munmap, mmap).
+ *       ENODATA   it is off
+ *       EINTR     a signal came first
  *
  *   Errors are checked in the order of this manual: first size, then flags and
  *   reserved fields, then the range.
@@ -204,6 +254,41 @@ struct p2m_range {
 	__u64 busy;
 };
 
+/**
+ * struct p2m_dirty_switch - log-dirty on or off
+ * @size: in: sizeof(struct p2m_dirty_switch)
+ * @flags: in: must be 0
+ */
+struct p2m_dirty_switch {
+	__u32 size;
+	__u32 flags;
+};
+
+/* Bits of p2m_dirty.flags */
+#define P2M_DIRTY_CLEAN		(1U << 0)	/* what is reported is clean then */
+
+/**
+ * struct p2m_dirty - which frames were written to
+ * @size: in: sizeof(struct p2m_dirty)
+ * @flags: in: 0 or P2M_DIRTY_CLEAN
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1
+ * @bitmap: in: address of (@nr + 7) / 8 bytes
+ * @next: out: the first frame that was not looked at
+ * @dirty: out: frames that were written to
+ * @busy: out: of these, how many stay dirty because somebody references them
+ */
+struct p2m_dirty {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__u64 bitmap;
+	__u64 next;
+	__u64 dirty;
+	__u64 busy;
+};
+
 #define P2M_IOC			0xb2
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
@@ -211,5 +296,8 @@ struct p2m_range {
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
 #define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
+#define P2M_DIRTY_START		_IO(P2M_IOC, 0x50)
+#define P2M_DIRTY_STOP		_IO(P2M_IOC, 0x51)
+#define P2M_DIRTY_GET		_IO(P2M_IOC, 0x52)
 
 #endif /* _UAPI_P2M_H */

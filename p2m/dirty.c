@@ -1,0 +1,463 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Log-dirty: which frames were written to since somebody last looked.
+ *
+ *	            START                      write
+ *	 ram_rw ------------> logdirty ----------------------> ram_rw, D
+ *	  ^  ^                 |    ^                           |    |
+ *	  |  '-----------------'    '---------------------------'    |
+ *	  |         STOP                    GET with CLEAN           |
+ *	  '----------------------------------------------------------'
+ *	                            STOP
+ *
+ * The state is Xen's.  A frame is dirty if its entry has D, and nothing else
+ * remembers: D stays in the entry whatever else becomes of the frame, so a page
+ * that is paged out dirty is dirty, and comes back so.  While log-dirty is on, a
+ * frame is mapped writable only if it is ram_rw with D.
+ *
+ * START, STOP and CLEAN of everything are under get_p2m_all(), CLEAN of a part
+ * holds that part.  Who is about to write meanwhile is found by his page lock
+ * and zapped, as p2m_unmap() has it, and faults again, for the next round.
+ *
+ * Who references a page, by GUP or a foreign mapping, may write to it and never
+ * fault.  So a page with more references than the map's, after it was zapped, is
+ * dirty at START, and stays dirty at CLEAN: too much is reported, but not too
+ * little.
+ *
+ * There are no entries of 2 MB with a page while log-dirty is on.  START splits
+ * them, which copies nothing, and STOP merges what is one page still.
+ */
+
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "guest.h"
+
+/* Frames that a call looks at, at most: a bitmap of 128 KB */
+#define P2M_DIRTY_FRAMES	(1UL << 20)
+
+/**
+ * struct p2m_frames - a way through the entries of chunks that have some
+ * @gfn: the present one, or the first frame of it that is before @end
+ * @end: where to stop
+ * @entry: its entry
+ */
+struct p2m_frames {
+	unsigned long	 gfn;
+	unsigned long	 end;
+	struct p2m_entry entry;
+};
+
+/* Get the entry of @frames->gfn, or of the next there is.  False at the end. */
+static bool p2m_frames_find(struct p2m_guest *guest, struct p2m_frames *frames)
+{
+	if (IS_ALIGNED(frames->gfn, P2M_CHUNK_GFNS)) {
+		cond_resched();
+		frames->gfn = p2m_next_chunk(&guest->map, frames->gfn,
+					     frames->end);
+	}
+	if (frames->gfn >= frames->end)
+		return false;
+	frames->entry = p2m_get_entry(&guest->map, frames->gfn);
+	return true;
+}
+
+static void p2m_frames_pass(struct p2m_frames *frames)
+{
+	frames->gfn = p2m_entry_end(frames->gfn, frames->entry);
+}
+
+/* Go through the frames of a range, which is held. */
+#define p2m_for_each_frame(guest, frames, first, last)			\
+	for (*(frames) = (struct p2m_frames){ .gfn = (first), .end = (last) }; \
+	     p2m_frames_find(guest, frames); p2m_frames_pass(frames))
+
+/**
+ * struct p2m_round - a look at the frames of a range, which is held
+ * @guest: the guest
+ * @gfn: the first frame
+ * @end: where it ends
+ * @bitmap: a bit for each that was dirty, or NULL for every one there is
+ * @dirty: how many were dirty
+ * @busy: how many stay so, because somebody references the page
+ */
+struct p2m_round {
+	struct p2m_guest	*guest;
+	unsigned long		gfn;
+	unsigned long		end;
+	unsigned long		*bitmap;
+	u64			dirty;
+	u64			busy;
+};
+
+/* Is this one of those that the round is about? */
+static bool p2m_round_has(struct p2m_round *round, unsigned long gfn)
+{
+	return !round->bitmap || test_bit(gfn - round->gfn, round->bitmap);
+}
+
+/* Find the dirty ones.  Returns 0 or -ENOMEM. */
+static int p2m_round_look(struct p2m_round *round)
+{
+	struct p2m_guest *guest = round->guest;
+	struct p2m_frames frames;
+	int err;
+
+	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
+		if (!p2m_entry_dirty(frames.entry))
+			continue;
+		/* If a frame is to be clean, so must be no other for that. */
+		err = p2m_split(guest, frames.gfn);
+		if (err)
+			return err;
+		frames.entry = p2m_get_entry(&guest->map, frames.gfn);
+		__set_bit(frames.gfn - round->gfn, round->bitmap);
+		round->dirty++;
+	}
+	return 0;
+}
+
+/* From now on nobody makes them writable without being heard of. */
+static void p2m_round_protect(struct p2m_round *round)
+{
+	struct p2m_guest *guest = round->guest;
+	struct p2m_frames frames;
+	struct p2m_entry entry;
+
+	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
+		if (!p2m_round_has(round, frames.gfn))
+			continue;
+		entry = p2m_clean_entry(frames.entry);
+		if (p2m_entry_type(entry) == p2m_ram_rw)
+			entry = p2m_retype_entry(entry, p2m_logdirty);
+		p2m_change_entry(guest, frames.gfn, entry);
+	}
+}
+
+/*
+ * The frames whose pages somebody references are dirty again.  None is mapped,
+ * and all are held, so the references that should be there are the map's.  For a
+ * part of a large page that goes for the other parts, too; see p2m_round_unmap().
+ */
+static void p2m_round_restore(struct p2m_round *round)
+{
+	struct p2m_guest *guest = round->guest;
+	unsigned long chunk = ULONG_MAX;
+	struct p2m_frames frames;
+	unsigned int parts = 0;
+	struct page *page;
+
+	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
+		if (p2m_entry_type(frames.entry) != p2m_logdirty ||
+		    !p2m_round_has(round, frames.gfn))
+			continue;
+		page = p2m_entry_page(frames.entry);
+		if (PageCompound(page) && frames.gfn / P2M_CHUNK_GFNS != chunk) {
+			chunk = frames.gfn / P2M_CHUNK_GFNS;
+			parts = p2m_count_parts(guest, frames.gfn);
+		}
+		if (page_count(page) == (PageCompound(page) ? parts : 1))
+			continue;
+		p2m_change_entry(guest, frames.gfn,
+				 p2m_dirty_entry(p2m_retype_entry(frames.entry,
+								  p2m_ram_rw)));
+		round->busy++;
+	}
+}
+
+/*
+ * Unmap them; and the rest of their chunk as well, if its page is a large one: who
+ * maps a part has a reference to all of it.
+ */
+static void p2m_round_unmap(struct p2m_round *round)
+{
+	struct p2m_guest *guest = round->guest;
+	unsigned long gfn = round->gfn, end = round->end;
+
+	if (p2m_count_parts(guest, gfn))
+		gfn = round_down(gfn, P2M_CHUNK_GFNS);
+	if (p2m_count_parts(guest, end - 1))
+		end = round_up(end, P2M_CHUNK_GFNS);
+	p2m_unmap(guest, gfn, end - gfn);
+}
+
+/* Make clean what the round is about, but for what somebody references. */
+static void p2m_round_clean(struct p2m_round *round)
+{
+	p2m_round_protect(round);
+	p2m_round_unmap(round);
+	p2m_round_restore(round);
+}
+
+/* ------------------------------------------------------------------ */
+/* On and off                                                          */
+/* ------------------------------------------------------------------ */
+
+static int p2m_split_all(struct p2m_guest *guest, unsigned long end)
+{
+	unsigned long gfn = 0;
+	int err;
+
+	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
+		err = p2m_split(guest, gfn);
+		if (err)
+			return err;
+		gfn += P2M_CHUNK_GFNS;
+		cond_resched();
+	}
+	return 0;
+}
+
+/* Undoes p2m_split_all(), wherever it got to; and splits from before. */
+static void p2m_merge_all(struct p2m_guest *guest, unsigned long end)
+{
+	unsigned long gfn = 0;
+
+	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
+		p2m_merge(guest, gfn);
+		gfn += P2M_CHUNK_GFNS;
+		cond_resched();
+	}
+}
+
+/**
+ * p2m_dirty_start() - from now on remember what is written to
+ * @guest: the guest
+ *
+ * Everything is clean, but for pages that somebody references.
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EALREADY if it is on; -ENOMEM if there is no memory for the tables
+ * that 2 MB pages need to be split; -EINTR.
+ */
+int p2m_dirty_start(struct p2m_guest *guest)
+{
+	struct p2m_round round = { .guest = guest };
+	struct mem_cgroup *old;
+	int err;
+
+	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		return err;
+	if (guest->log_dirty) {
+		err = -EALREADY;
+		goto out;
+	}
+	round.end = atomic_long_read(&guest->gfns);
+	old = set_active_memcg(guest->memcg);
+	err = p2m_split_all(guest, round.end);
+	set_active_memcg(old);
+	if (err) {
+		p2m_merge_all(guest, round.end);
+		goto out;
+	}
+	/* Before the entries: see p2m_may_write(). */
+	WRITE_ONCE(guest->log_dirty, true);
+	p2m_round_clean(&round);
+out:
+	put_p2m_all(&guest->lock);
+	return err;
+}
+
+/**
+ * p2m_dirty_stop() - forget what was written to, and do not remember any more
+ * @guest: the guest
+ *
+ * What is mapped stays mapped as it is.
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENODATA if it is off; -EINTR.
+ */
+int p2m_dirty_stop(struct p2m_guest *guest)
+{
+	unsigned long end = atomic_long_read(&guest->gfns);
+	struct p2m_frames frames;
+	struct p2m_entry entry;
+	int err;
+
+	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		return err;
+	if (!guest->log_dirty) {
+		err = -ENODATA;
+		goto out;
+	}
+	p2m_for_each_frame(guest, &frames, 0, end) {
+		entry = p2m_clean_entry(frames.entry);
+		if (p2m_entry_type(entry) == p2m_logdirty)
+			entry = p2m_retype_entry(entry, p2m_ram_rw);
+		p2m_change_entry(guest, frames.gfn, entry);
+	}
+	p2m_merge_all(guest, end);
+	WRITE_ONCE(guest->log_dirty, false);
+out:
+	put_p2m_all(&guest->lock);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* A write                                                             */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_dirty_mark() - a frame is going to be written to
+ * @guest: the guest
+ * @gfn: the frame, ram_rw or logdirty
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0, and @gfn may be mapped writable; -ENOMEM.
+ */
+int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	int err;
+
+	if (!guest->log_dirty || p2m_ram_type(guest, entry) == p2m_ram_rw)
+		return 0;
+	err = p2m_split(guest, gfn);
+	if (err)
+		return err;
+	entry = p2m_retype_entry(p2m_get_entry(&guest->map, gfn), p2m_ram_rw);
+	p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
+	p2m_count_event(guest, dirtied);
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* The bitmap                                                          */
+/* ------------------------------------------------------------------ */
+
+static bool p2m_is_all(struct p2m_guest *guest, struct p2m_round *round)
+{
+	return !round->gfn && round->end == atomic_long_read(&guest->gfns);
+}
+
+/* Look at what is held and, if @clean, make it clean. */
+static int p2m_dirty_round(struct p2m_round *round, bool clean)
+{
+	struct p2m_guest *guest = round->guest;
+	struct mem_cgroup *old;
+	int err;
+
+	if (!guest->log_dirty)
+		return -ENODATA;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_round_look(round);
+	set_active_memcg(old);
+	if (!err && clean && round->dirty)
+		p2m_round_clean(round);
+	return err;
+}
+
+/* The same, holding it. */
+static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
+{
+	struct p2m_rangelock *lock = &round->guest->lock;
+	unsigned long nr = round->end - round->gfn;
+	bool all = p2m_is_all(round->guest, round);
+	int err;
+
+	err = all ? __get_p2m_all(lock, P2M_WAIT_INTERRUPTIBLE, 0) :
+		    __get_p2m(lock, round->gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		return err;
+	err = p2m_dirty_round(round, clean);
+	if (all)
+		put_p2m_all(lock);
+	else
+		put_p2m_range(lock, round->gfn, nr);
+	return err;
+}
+
+/*
+ * Somebody was to be told that these were dirty, and was not.  A chunk at a time,
+ * which is got without fail: its lock is there, and the caller holds nothing.
+ */
+static void p2m_dirty_again(struct p2m_guest *guest, unsigned long gfn,
+			    unsigned long nr, unsigned long *bitmap)
+{
+	struct p2m_entry entry;
+	unsigned long bit;
+
+	for_each_set_bit(bit, bitmap, nr) {
+		if (WARN_ON_ONCE(get_p2m_gfn(&guest->lock, gfn + bit)))
+			continue;
+		entry = p2m_get_entry(&guest->map, gfn + bit);
+		if (guest->log_dirty && entry.val && !p2m_entry_order(entry)) {
+			if (p2m_entry_type(entry) == p2m_logdirty)
+				entry = p2m_retype_entry(entry, p2m_ram_rw);
+			p2m_change_entry(guest, gfn + bit,
+					 p2m_dirty_entry(entry));
+		}
+		put_p2m_gfn(&guest->lock, gfn + bit);
+	}
+}
+
+/**
+ * p2m_dirty_get() - say which frames were written to
+ * @guest: the guest
+ * @arg: which, and where to; uapi/p2m.h has what it means
+ * @result: what p2m_dirty_got() needs
+ *
+ * No user memory is touched while holding anything: the bits are collected here,
+ * and handed out afterwards.
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -ENODATA, -ENOMEM, -EFAULT or -EINTR as
+ * uapi/p2m.h has it.
+ */
+int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
+		  struct p2m_dirty_result *result)
+{
+	void __user *to = u64_to_user_ptr(arg->bitmap);
+	struct p2m_round round = { .guest = guest, .gfn = arg->gfn };
+	bool clean = arg->flags & P2M_DIRTY_CLEAN;
+	long end = p2m_range_end(guest, arg->gfn, arg->nr);
+	unsigned long nr;
+	int err;
+
+	if (end < 0)
+		return end;
+	if (!READ_ONCE(guest->log_dirty))
+		return -ENODATA;
+	nr = min_t(unsigned long, end - arg->gfn, P2M_DIRTY_FRAMES);
+	round.end = arg->gfn + nr;
+	round.bitmap = kvcalloc(BITS_TO_LONGS(nr), sizeof(long),
+				GFP_KERNEL_ACCOUNT);
+	if (!round.bitmap)
+		return -ENOMEM;
+
+	/* Better find out now than with the bits taken out of the map. */
+	err = clear_user(to, DIV_ROUND_UP(nr, 8)) ? -EFAULT :
+	      p2m_dirty_hold_round(&round, clean);
+	*result = (struct p2m_dirty_result){ .bitmap = round.bitmap };
+	arg->next = round.end;
+	arg->dirty = round.dirty;
+	arg->busy = round.busy;
+	if (!err && copy_to_user(to, round.bitmap, DIV_ROUND_UP(nr, 8)))
+		err = -EFAULT;
+	else if (!err)
+		return 0;
+	p2m_dirty_got(guest, arg, result, false);
+	return err;
+}
+
+/**
+ * p2m_dirty_got() - the end of a p2m_dirty_get()
+ * @guest: the guest
+ * @arg: as from p2m_dirty_get()
+ * @result: as from p2m_dirty_get()
+ * @told: the caller has the bitmap, and knows it.  If not, what was made clean is
+ * dirty again.
+ *
+ * Context: process context, holding nothing; may sleep.
+ */
+void p2m_dirty_got(struct p2m_guest *guest, struct p2m_dirty *arg,
+		   struct p2m_dirty_result *result, bool told)
+{
+	if (!told && arg->flags & P2M_DIRTY_CLEAN)
+		p2m_dirty_again(guest, arg->gfn, arg->next - arg->gfn,
+				result->bitmap);
+	kvfree(result->bitmap);
+}
