@@ -63,7 +63,7 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	struct p2m_info *info = arg;
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY;
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -119,6 +119,26 @@ static void p2m_ioctl_dirty_got(struct p2m_guest *guest, void *arg, bool told)
 	p2m_dirty_got(guest, &call->arg, &call->result, told);
 }
 
+struct p2m_foreign_call {
+	struct p2m_foreign	arg;
+	struct file		*file;
+};
+
+static int p2m_ioctl_foreign_map(struct p2m_guest *guest, void *arg)
+{
+	struct p2m_foreign_call *call = arg;
+
+	return p2m_foreign_map(guest, &call->arg, &call->file);
+}
+
+static void p2m_ioctl_foreign_mapped(struct p2m_guest *guest, void *arg,
+				     bool told)
+{
+	struct p2m_foreign_call *call = arg;
+
+	p2m_foreign_mapped(&call->arg, call->file, told);
+}
+
 /*
  * The calls: what each takes, how much of that the first published version had,
  * and what does it; which flags it knows; and, for those that must know whether
@@ -143,6 +163,9 @@ static const struct p2m_call {
 	  p2m_ioctl_dirty_stop },
 	{ P2M_DIRTY_GET, sizeof(struct p2m_dirty), 56, p2m_ioctl_dirty_get,
 	  P2M_DIRTY_CLEAN, p2m_ioctl_dirty_got },
+	{ P2M_FOREIGN_MAP, sizeof(struct p2m_foreign), 32,
+	  p2m_ioctl_foreign_map, P2M_FOREIGN_READONLY,
+	  p2m_ioctl_foreign_mapped },
 };
 
 union p2m_any_arg {
@@ -151,6 +174,7 @@ union p2m_any_arg {
 	struct p2m_stats stats;
 	struct p2m_range range;
 	struct p2m_dirty_call dirty;
+	struct p2m_foreign_call foreign;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)

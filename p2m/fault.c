@@ -116,6 +116,29 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	}
 }
 
+/**
+ * p2m_touch_page() - give a frame a page, as a touch of it would, of 4 KB
+ * @guest: the guest
+ * @gfn: the frame
+ * @write: it is going to be written to
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -ENOMEM; -EIO if the store could not be read; -EBUSY if it cannot be
+ * had at once.
+ */
+int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	int err;
+
+	err = p2m_populate(guest, gfn, entry, false);
+	if (!err && write)
+		err = p2m_make_writable(guest, gfn);
+	if (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
+		err = -EBUSY;
+	return err;
+}
+
 /* Is it a part of a larger page, and are its frames apart? */
 static bool p2m_is_part(struct p2m_entry entry, struct page *page)
 {

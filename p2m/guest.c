@@ -336,7 +336,19 @@ struct page *p2m_huge_alloc(gfp_t gfp)
 }
 
 /**
- * p2m_pages_free() - drop an entry's reference to its page
+ * p2m_page_hold() - one more reference to a page of 4 KB, for p2m_pages_free()
+ * @page: the page
+ *
+ * Context: any.
+ */
+void p2m_page_hold(struct page *page)
+{
+	percpu_counter_inc(&p2m_total_pages);
+	get_page(page);
+}
+
+/**
+ * p2m_pages_free() - drop an entry's reference to its page, or p2m_page_hold()'s
  * @page: the page
  * @order: of the entry
  *

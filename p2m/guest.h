@@ -84,7 +84,8 @@ struct p2m_guest {
 /**
  * struct p2m_totals - what all guests together have; 0 when there are none
  * @guests: guests
- * @pages: pages that belong to maps
+ * @pages: pages that belong to maps; one that is part of a foreign mapping as well
+ * counts again for that
  * @store: frames in stores
  */
 struct p2m_totals {
@@ -106,6 +107,7 @@ void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 			 void *arg);
 struct page *p2m_page_alloc(gfp_t gfp);
 struct page *p2m_huge_alloc(gfp_t gfp);
+void p2m_page_hold(struct page *page);
 void p2m_pages_free(struct page *page, unsigned int order);
 void p2m_store_account(long frames);
 void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
@@ -162,6 +164,7 @@ int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range);
 
 /* fault.c */
 extern const struct vm_operations_struct p2m_vm_ops;
+int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
 
 /* paging.c */
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
@@ -180,6 +183,11 @@ int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 		  struct p2m_dirty_result *result);
 void p2m_dirty_got(struct p2m_guest *guest, struct p2m_dirty *arg,
 		   struct p2m_dirty_result *result, bool told);
+
+/* foreign.c */
+int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
+		    struct file **file);
+void p2m_foreign_mapped(struct p2m_foreign *arg, struct file *file, bool told);
 
 /* debugfs.c */
 void p2m_debugfs_init(void);

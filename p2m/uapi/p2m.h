@@ -144,6 +144,34 @@
  *       ENODATA   it is off
  *       EINTR     a signal came first
  *
+ *   P2M_FOREIGN_MAP (struct p2m_foreign)
+ *     @fd becomes a descriptor (O_CLOEXEC) that any process may mmap(), to see
+ *     the pages of frames [gfn, gfn + nr) as the guest sees them and, without
+ *     P2M_FOREIGN_READONLY, to write to them.  Frames that have no page are given
+ *     one, as if they had been touched; pages of 2 MB are made 512.  Shared ones
+ *     are unshared.  With log-dirty on, what can be written to is dirty.
+ *
+ *     The pages are those that the frames have now.  As long as the descriptor,
+ *     or a mapping of it, is there, they stay: nobody can page out or share
+ *     these frames, and P2M_PAGE_OUT counts them as @busy.  Everything else goes
+ *     on.  The guest may go away first; the pages go with the last mapping.
+ *
+ *     mmap() of it must be MAP_SHARED; offset 0 is frame gfn.  It fails with
+ *       EINVAL    MAP_PRIVATE, or the mapping would end past frame gfn + nr
+ *       EACCES    PROT_WRITE, with P2M_FOREIGN_READONLY; from mprotect() as well
+ *
+ *     The call fails with these; then no descriptor was made, but frames may
+ *     have been given pages:
+ *       EINVAL    nr is 0 or more than P2M_FOREIGN_MAX, or gfn + nr overflows or
+ *                 is past P2M_MAX_GFNS
+ *       ERANGE    gfn + nr is past the guest's end
+ *       EMFILE, ENFILE  no more descriptors
+ *       ENOMEM    no memory
+ *       EIO       the store could not be read
+ *       EBUSY     somebody references a page of 2 MB, or is asked for a page
+ *                 and has not answered: try again
+ *       EINTR     a signal came first
+ *
  *   Errors are checked in the order of this manual: first size, then flags and
  *   reserved fields, then the range.
  */
@@ -289,6 +317,30 @@ struct p2m_dirty {
 	__u64 busy;
 };
 
+/** P2M_FOREIGN_MAX - frames in a foreign mapping, at most: 256 MB */
+#define P2M_FOREIGN_MAX		(1U << 16)
+
+/* Bits of p2m_foreign.flags */
+#define P2M_FOREIGN_READONLY	(1U << 0)	/* not to be written to */
+
+/**
+ * struct p2m_foreign - frames for another process to map
+ * @size: in: sizeof(struct p2m_foreign)
+ * @flags: in: 0 or P2M_FOREIGN_READONLY
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1 and at most P2M_FOREIGN_MAX
+ * @fd: out: the descriptor
+ * @reserved: in: must be 0
+ */
+struct p2m_foreign {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__s32 fd;
+	__u32 reserved;
+};
+
 #define P2M_IOC			0xb2
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
@@ -299,5 +351,6 @@ struct p2m_dirty {
 #define P2M_DIRTY_START		_IO(P2M_IOC, 0x50)
 #define P2M_DIRTY_STOP		_IO(P2M_IOC, 0x51)
 #define P2M_DIRTY_GET		_IO(P2M_IOC, 0x52)
+#define P2M_FOREIGN_MAP		_IO(P2M_IOC, 0x60)
 
 #endif /* _UAPI_P2M_H */

@@ -21,6 +21,7 @@
 #define RANGE_SIZE_1	56
 #define SWITCH_SIZE_1	8
 #define DIRTY_SIZE_1	56
+#define FOREIGN_SIZE_1	32
 
 /* Any call's structure, and room for one from the future */
 union call {
@@ -30,6 +31,7 @@ union call {
 	};
 	struct p2m_range range;
 	struct p2m_dirty dirty;
+	struct p2m_foreign foreign;
 	unsigned char bytes[P2M_PAGE_SIZE];
 };
 
@@ -111,6 +113,14 @@ FIXTURE_VARIANT_ADD(abi, dirty_get)
 	.before = P2M_DIRTY_START,
 };
 
+FIXTURE_VARIANT_ADD(abi, foreign_map)
+{
+	.cmd = P2M_FOREIGN_MAP,
+	.first_size = FOREIGN_SIZE_1,
+	.size = sizeof(struct p2m_foreign),
+	.flags = P2M_FOREIGN_READONLY,
+};
+
 /* Half of the frames in the store, so that a move in either direction shows */
 static void half_out(struct p2m_mem *mem)
 {
@@ -166,6 +176,11 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		call->dirty.gfn = 0;
 		call->dirty.nr = NR_FRAMES;
 		call->dirty.bitmap = (u64)bitmap;
+	} else if (cmd == P2M_FOREIGN_MAP) {
+		memset(call->bytes, 0x5a, FOREIGN_SIZE_1);
+		call->foreign.gfn = 0;
+		call->foreign.nr = NR_FRAMES;
+		call->foreign.reserved = 0;
 	} else if (cmd != P2M_DIRTY_START && cmd != P2M_DIRTY_STOP) {
 		memset(call->bytes, 0x5a, RANGE_SIZE_1);
 		call->range.gfn = 0;
@@ -325,6 +340,8 @@ TEST_F(abi, a_larger_structure_without_news_is_fine)
 		memset(call.bytes + sizes[i], 0xaa, sizeof(call) - sizes[i]);
 		make_ready(self->mem.fd, variant->before);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, variant->cmd, &call));
+		if (variant->cmd == P2M_FOREIGN_MAP)
+			EXPECT_EQ(0, close(call.foreign.fd));
 		EXPECT_EQ(sizes[i], call.size);
 		EXPECT_EQ(0, call.flags);
 		for (byte = variant->first_size; byte < sizes[i]; byte++)
