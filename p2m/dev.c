@@ -63,7 +63,7 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	struct p2m_info *info = arg;
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN;
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -139,6 +139,21 @@ static void p2m_ioctl_foreign_mapped(struct p2m_guest *guest, void *arg,
 	p2m_foreign_mapped(&call->arg, call->file, told);
 }
 
+static int p2m_ioctl_pod_set(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pod_set(guest, arg);
+}
+
+static int p2m_ioctl_pod_get(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pod_get(guest, arg);
+}
+
+static int p2m_ioctl_pod_sweep(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pod_sweep(guest, arg);
+}
+
 /*
  * The calls: what each takes, how much of that the first published version had,
  * and what does it; which flags it knows; and, for those that must know whether
@@ -166,6 +181,9 @@ static const struct p2m_call {
 	{ P2M_FOREIGN_MAP, sizeof(struct p2m_foreign), 32,
 	  p2m_ioctl_foreign_map, P2M_FOREIGN_READONLY,
 	  p2m_ioctl_foreign_mapped },
+	{ P2M_POD_SET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_set },
+	{ P2M_POD_GET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_get },
+	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56, p2m_ioctl_pod_sweep },
 };
 
 union p2m_any_arg {
@@ -175,6 +193,7 @@ union p2m_any_arg {
 	struct p2m_range range;
 	struct p2m_dirty_call dirty;
 	struct p2m_foreign_call foreign;
+	struct p2m_pod pod;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)

@@ -70,7 +70,7 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 	struct page *page;
 	int err;
 
-	if (huge && !guest->log_dirty && !p2m_huge_populate(guest, gfn)) {
+	if (huge && !p2m_huge_populate(guest, gfn)) {
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		return 0;
 	}
@@ -92,11 +92,15 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
 			struct p2m_entry entry, bool huge)
 {
+	/* Log-dirty wants to hear of each frame. */
+	huge = huge && !guest->log_dirty;
 	switch (p2m_entry_type(entry)) {
 	case p2m_mmio_dm:
 		return p2m_populate_zero(guest, gfn, huge);
 	case p2m_paged:
 		return p2m_paging_populate(guest, gfn);
+	case p2m_pod:
+		return p2m_pod_populate(guest, gfn, huge);
 	default:
 		return 0;
 	}
@@ -169,11 +173,11 @@ static vm_fault_t p2m_error(int err)
 	}
 }
 
-static vm_fault_t p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
+/* The frame is held.  If this returns 0, its page is locked, and in @vmf. */
+static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, vmf->pgoff);
 	enum p2m_type type = p2m_entry_type(entry);
-	vm_fault_t ret = VM_FAULT_LOCKED;
 	struct page *page;
 	int err;
 
@@ -186,21 +190,32 @@ static vm_fault_t p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 		if (p2m_is_part(entry, page))
 			err = p2m_map_part(vmf);
 	}
-	if (err) {
-		ret = p2m_error(err);
-	} else {
+	if (!err) {
 		vmf->page = page;
 		get_page(page);
 		lock_page(page);
 	}
-	trace_p2m_fault(guest->id, vmf->pgoff, type, ret);
-	return ret;
+	trace_p2m_fault(guest->id, vmf->pgoff, type,
+			err ? p2m_error(err) : VM_FAULT_LOCKED);
+	return err;
+}
+
+/* The pool is empty; nothing is held, except for mmap_lock. */
+static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
+				    struct p2m_guest *guest)
+{
+	int err;
+
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+	err = p2m_pod_make_room(guest);
+	/* With room, let it be touched again. */
+	return err ? p2m_error(err) : VM_FAULT_NOPAGE;
 }
 
 static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	unsigned long gfn = vmf->pgoff;
-	vm_fault_t ret;
 	int err;
 
 	err = try_get_p2m(&guest->lock, gfn, 0);
@@ -215,9 +230,11 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (err)
 		return p2m_error(err);
 
-	ret = p2m_fault_held(vmf, guest);
+	err = p2m_fault_held(vmf, guest);
 	put_p2m_gfn(&guest->lock, gfn);
-	return ret;
+	if (err == -ENOSPC)
+		return p2m_fault_no_room(vmf, guest);
+	return err ? p2m_error(err) : VM_FAULT_LOCKED;
 }
 
 static vm_fault_t p2m_fault(struct vm_fault *vmf)

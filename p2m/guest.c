@@ -113,6 +113,7 @@ struct p2m_guest *p2m_guest_create(void)
 
 	if (p2m_rangelock_init(&guest->lock, "p2m"))
 		goto out_guest;
+	p2m_pool_init(&guest->pool);
 	guest->counters = alloc_percpu_gfp(struct p2m_counters,
 					   GFP_KERNEL_ACCOUNT);
 	if (!guest->counters)

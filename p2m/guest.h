@@ -5,6 +5,7 @@
  * ORDER OF LOCKS, outermost first:
  *
  *	mmap_lock of a VMM	(a fault comes in with it)
+ *	who looks for zero pages (p2m_pool.looking)
  *	the guest's range lock	(p2m_rangelock)
  *	the lock of a guest page
  *	i_mmap_rwsem of the guest's mapping, page table locks, KVM's mmu_lock
@@ -30,6 +31,7 @@
 #include <linux/list.h>
 #include <linux/memcontrol.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/refcount.h>
 
@@ -54,6 +56,25 @@ struct p2m_counters {
 #define p2m_count_event(guest, name)	this_cpu_inc((guest)->counters->name)
 
 /**
+ * struct p2m_pool - how many pages a guest may have, and has; see pod.c
+ * @gfns: frames below take from the pool; changes only while all is held
+ * @target: how many of these may be populated; changes only while all is held
+ * @populated: how many are
+ * @given: goes up whenever something comes into the pool
+ * @looking: held by who looks for zero pages because the pool is empty; taken
+ * with nothing of the range lock held
+ * @hand: where to look next; guarded by @looking
+ */
+struct p2m_pool {
+	unsigned long	gfns;
+	atomic_long_t	target;
+	atomic_long_t	populated;
+	atomic_long_t	given;
+	struct mutex	looking;	/* see above */
+	unsigned long	hand;
+};
+
+/**
  * struct p2m_guest - one guest
  * @lock: guards the entries of @map
  * @map: gfn->pfn
@@ -62,6 +83,7 @@ struct p2m_counters {
  * @inode: its address space is what maps the guest, and is zapped
  * @store: a shmem file; the contents of gfn, if paged, are its page gfn
  * @memcg: who is charged
+ * @pool: what it is populated from on demand
  * @counters: per CPU
  * @id: its number
  * @link: in the list of all guests
@@ -75,6 +97,7 @@ struct p2m_guest {
 	struct inode			*inode;
 	struct file			*store;
 	struct mem_cgroup		*memcg;
+	struct p2m_pool			pool;
 	struct p2m_counters __percpu	*counters;
 	u64				id;
 	struct list_head		link;
@@ -188,6 +211,15 @@ void p2m_dirty_got(struct p2m_guest *guest, struct p2m_dirty *arg,
 int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
 		    struct file **file);
 void p2m_foreign_mapped(struct p2m_foreign *arg, struct file *file, bool told);
+
+/* pod.c */
+void p2m_pool_init(struct p2m_pool *pool);
+unsigned int p2m_pod_audit(struct p2m_guest *guest);
+int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);
+int p2m_pod_make_room(struct p2m_guest *guest);
+int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
+int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
+int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range);
 
 /* debugfs.c */
 void p2m_debugfs_init(void);

@@ -33,8 +33,9 @@
  *
  *   A touch of a mapped frame that cannot be given a page raises SIGBUS (KVM
  *   reports -EFAULT from KVM_RUN) when the contents cannot be read back from
- *   the store, and is an out-of-memory event (VM_FAULT_OOM) when no page can
- *   be allocated.
+ *   the store, or when the guest is populated on demand and its pool is empty
+ *   (see P2M_POD_SET), and is an out-of-memory event (VM_FAULT_OOM) when no page
+ *   can be allocated.
  *
  * THE CALLS
  *
@@ -83,15 +84,64 @@
  *     that stay with the process, and that Linux does not map 2 MB over: map it
  *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
  *
- *   These three stop early when @max frames have been moved (if @max is not 0), at the
- *   guest's end, at a signal, and at an error.  If anything was looked at
- *   before that, they succeed: @next is the first frame not looked at, from
- *   which to go on, and @done and @busy count what was found before it.  An
- *   error that stopped the call comes back from the next one.
+ *   P2M_POD_SET (struct p2m_pod)
+ *     Populate the guest on demand, from a pool, so that it can have fewer pages
+ *     than frames.  What there is of the guest now is from now on either
+ *     populated or waits for its page (type pod): at most @target frames of it
+ *     are ever populated.  To be called again at any time, with another target, or
+ *     after the guest has grown: until then new frames do not take from the
+ *     pool.  Comes back with what P2M_POD_GET gives.
+ *
+ *     Populated is every frame that is not of type pod: also one that was touched
+ *     before the first call, is shared, or is in the store.  It stays so until a
+ *     sweep gives its page back; paging it out or in takes nothing from the
+ *     pool and gives nothing back, so a frame can always come back.  A target of
+ *     less than is populated takes nothing away: no new frame is populated until
+ *     sweeps have given back enough.  A target as large as the guest lets it have
+ *     everything.
+ *
+ *     A chunk of 2 MB of which nothing is there gets a page of 2 MB, as above,
+ *     if there is as much in the pool, and else single pages.
+ *
+ *     If the pool is empty, the touch of a frame of type pod looks for zero pages
+ *     in the guest (in up to 1 GB of it; the next touch goes on from there), gives
+ *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
+ *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
+ *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
+ *     There is one exception.  KVM hides the error of a vCPU that it can let wait
+ *     for a page (asynchronous page faults: with KVM's own interrupt controller,
+ *     when the guest can take interrupts).  Such a vCPU touches its frame again
+ *     and again, until a signal ends KVM_RUN, or there is a page: see @exhausted.
+ *
+ *     This costs 8 bytes for each chunk of 2 MB of the guest.
+ *       EINVAL     target is more than P2M_MAX_GFNS
+ *       ERANGE     the guest has no frames yet
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
+ *   P2M_POD_GET (struct p2m_pod)
+ *     How the pool is.  If P2M_POD_SET was never called, all is 0.  Not all is
+ *     read at one instant, so while the guest runs it may not add up.
+ *
+ *   P2M_POD_SWEEP (struct p2m_range)
+ *     Give the pages of [gfn, gfn + nr) that are all zero back to the pool; their
+ *     frames are of type pod again, and read zero as before.  The guest may run
+ *     meanwhile, and write to them.  A page of 2 MB goes back whole if all of it
+ *     is zero; if 64 frames of it are, in what was asked for, it is made 512
+ *     pages first.  Passed over is what is not zero, is shared, in the store or on
+ *     its way there, and what does not take from the pool.  Zero pages that
+ *     somebody holds a reference to are counted in @busy.
+ *
+ *   Those that take a struct p2m_range stop early when @max frames have been moved
+ *   (if @max is not 0), at the guest's end, at a signal, and at an error.  If
+ *   anything was looked at before that, they succeed: @next is the first frame
+ *   not looked at, from which to go on, and @done and @busy count what was found
+ *   before it.  An error that stopped the call comes back from the next one.
  *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
  *     ERANGE     gfn is at or past the guest's end
  *     EINTR      a signal came first
- *     ENOMEM     no memory for the store (out) or for the guest (in)
+ *     ENOMEM     no memory for the store (out), or for the guest (in, collapse; to
+ *                sweep a part of 2 MB)
  *     EIO        the store could not be read
  *     EBUSY      P2M_COLLAPSE: log-dirty is on, which has no chunks
  *
@@ -228,7 +278,7 @@ struct p2m_info {
  * @collapsed: out: chunks of 2 MB whose 512 pages were replaced by one
  * @merged: out: frames that were given a page that others have too
  * @unshared: out: shared frames that were written to, and have their own page
- * @pod_populated: out: frames populated on demand, from the pool
+ * @pod_populated: out: frames populated on demand, from the pool; not in @zeroed
  * @pod_swept: out: zero pages of frames that went back to the pool
  * @pod_exhausted: out: touches refused because the pool was empty
  * @dirtied: out: clean frames found written to
@@ -341,6 +391,24 @@ struct p2m_foreign {
 	__u32 reserved;
 };
 
+/**
+ * struct p2m_pod - how many pages a guest may have, and has
+ * @size: in: sizeof(struct p2m_pod)
+ * @flags: in: must be 0
+ * @target: set: in, get: out: frames that may be populated
+ * @populated: out: frames that are
+ * @entries: out: frames that wait for their page (type pod)
+ * @exhausted: out: touches refused so far because the pool was empty
+ */
+struct p2m_pod {
+	__u32 size;
+	__u32 flags;
+	__u64 target;
+	__u64 populated;
+	__u64 entries;
+	__u64 exhausted;
+};
+
 #define P2M_IOC			0xb2
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
@@ -348,6 +416,9 @@ struct p2m_foreign {
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
 #define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
+#define P2M_POD_SET		_IO(P2M_IOC, 0x40)
+#define P2M_POD_GET		_IO(P2M_IOC, 0x41)
+#define P2M_POD_SWEEP		_IO(P2M_IOC, 0x42)
 #define P2M_DIRTY_START		_IO(P2M_IOC, 0x50)
 #define P2M_DIRTY_STOP		_IO(P2M_IOC, 0x51)
 #define P2M_DIRTY_GET		_IO(P2M_IOC, 0x52)

@@ -22,6 +22,7 @@
 #define SWITCH_SIZE_1	8
 #define DIRTY_SIZE_1	56
 #define FOREIGN_SIZE_1	32
+#define POD_SIZE_1	40
 
 /* Any call's structure, and room for one from the future */
 union call {
@@ -32,6 +33,7 @@ union call {
 	struct p2m_range range;
 	struct p2m_dirty dirty;
 	struct p2m_foreign foreign;
+	struct p2m_pod pod;
 	unsigned char bytes[P2M_PAGE_SIZE];
 };
 
@@ -121,6 +123,27 @@ FIXTURE_VARIANT_ADD(abi, foreign_map)
 	.flags = P2M_FOREIGN_READONLY,
 };
 
+FIXTURE_VARIANT_ADD(abi, pod_set)
+{
+	.cmd = P2M_POD_SET,
+	.first_size = POD_SIZE_1,
+	.size = sizeof(struct p2m_pod),
+};
+
+FIXTURE_VARIANT_ADD(abi, pod_get)
+{
+	.cmd = P2M_POD_GET,
+	.first_size = POD_SIZE_1,
+	.size = sizeof(struct p2m_pod),
+};
+
+FIXTURE_VARIANT_ADD(abi, pod_sweep)
+{
+	.cmd = P2M_POD_SWEEP,
+	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
+};
+
 /* Half of the frames in the store, so that a move in either direction shows */
 static void half_out(struct p2m_mem *mem)
 {
@@ -181,6 +204,9 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		call->foreign.gfn = 0;
 		call->foreign.nr = NR_FRAMES;
 		call->foreign.reserved = 0;
+	} else if (cmd == P2M_POD_SET || cmd == P2M_POD_GET) {
+		memset(call->bytes, 0x5a, POD_SIZE_1);
+		call->pod.target = NR_FRAMES;
 	} else if (cmd != P2M_DIRTY_START && cmd != P2M_DIRTY_STOP) {
 		memset(call->bytes, 0x5a, RANGE_SIZE_1);
 		call->range.gfn = 0;
@@ -369,6 +395,11 @@ FIXTURE_VARIANT_ADD(range, page_out)
 FIXTURE_VARIANT_ADD(range, page_in)
 {
 	.cmd = P2M_PAGE_IN,
+};
+
+FIXTURE_VARIANT_ADD(range, pod_sweep)
+{
+	.cmd = P2M_POD_SWEEP,
 };
 
 FIXTURE_SETUP(range)

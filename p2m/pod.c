@@ -1,0 +1,610 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Populate on demand: a guest with fewer pages than it has frames.
+ *
+ *	           set               populate: costs the pool a page
+ *	 (nothing) ----> pod ------------------------------------------> ram_rw
+ *	                  ^  ^                                             |  |
+ *	                  |  '--------- sweep: it is all zero -------------'  |
+ *	                  |             gives the page back to the pool       |
+ *	                  |                                                   |
+ *	                  '-- sweep -- logdirty <-----------------------------'
+ *
+ * The words are Xen's.  The pool is no list of pages but an account: so many
+ * frames may be populated (the target), and so many are.  P2M_POD_SET fixes which
+ * frames that is about, [0, gfns): each of them is either of type pod, or is
+ * populated, whatever else the other services make of it; it does not matter to
+ * the account whether it is shared, or in the store.  So nothing but populate
+ * takes from the pool, nothing but a sweep gives back, nobody else has to know of
+ * it, and populated + entries of type pod = gfns at any time.
+ *
+ * A chunk that is all pod is one entry of 2 MB, so that it can get a page of 2 MB.
+ * If there is none, or not enough in the pool, the entry is split.
+ *
+ * WHEN THE POOL IS EMPTY, a touch looks for zero pages by itself.  In Xen it does
+ * so while it holds the frame that it needs the page for, and others' frames'
+ * locks inside the PoD lock; that is right only because all of these are one lock.
+ * Here a touch first lets go of its frame, then holds a chunk at a time, and
+ * then starts again.  Who waits holds nothing of the range lock, so there is no
+ * cycle; and as it does wait, it cannot miss pages because somebody else, who may
+ * be looking as well, holds them.
+ */
+
+#include <linux/bitmap.h>
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/string.h>
+
+#include "guest.h"
+
+/*
+ * To take less than this from a page of 2 MB is not worth making 512 of it, unless
+ * a touch would be refused else.
+ */
+#define P2M_POD_WORTH	64
+
+/* Chunks that a touch looks into for zero pages: it has mmap_lock meanwhile. */
+#define P2M_POD_LOOK	512
+
+/* ------------------------------------------------------------------ */
+/* The account                                                         */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_pool_init() - a pool that no frame takes from
+ * @pool: the pool
+ *
+ * Context: any.
+ */
+void p2m_pool_init(struct p2m_pool *pool)
+{
+	mutex_init(&pool->looking);
+}
+
+/* Take @nr from the pool, if there are so many. */
+static bool p2m_pool_take(struct p2m_pool *pool, long nr)
+{
+	/* Who sets the target holds all, and we hold something. */
+	long target = atomic_long_read(&pool->target);
+	long old = atomic_long_read(&pool->populated);
+
+	do {
+		if (old + nr > target)
+			return false;
+	} while (!atomic_long_try_cmpxchg(&pool->populated, &old, old + nr));
+	return true;
+}
+
+static void p2m_pool_give(struct p2m_pool *pool, long nr)
+{
+	atomic_long_sub(nr, &pool->populated);
+	atomic_long_inc(&pool->given);
+}
+
+static bool p2m_pool_empty(struct p2m_pool *pool)
+{
+	return atomic_long_read(&pool->populated) >=
+	       atomic_long_read(&pool->target);
+}
+
+/**
+ * p2m_pod_audit() - does the account agree with the map?
+ * @guest: the guest
+ *
+ * Context: process context, holding all of the guest.
+ * Return: how many things are wrong with it; 0 is right.
+ */
+unsigned int p2m_pod_audit(struct p2m_guest *guest)
+{
+	struct p2m_pool *pool = &guest->pool;
+	long populated = atomic_long_read(&pool->populated);
+	unsigned long entries = p2m_map_count(&guest->map, p2m_pod);
+	unsigned int errors = 0;
+
+	errors += populated < 0;
+	errors += populated + entries != READ_ONCE(pool->gfns);
+	errors += pool->gfns > atomic_long_read(&guest->gfns);
+	return errors;
+}
+
+/* ------------------------------------------------------------------ */
+/* Populate                                                            */
+/* ------------------------------------------------------------------ */
+
+/* Put a zero page where there is an entry of type pod and this order. */
+static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned int order)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct page *page;
+
+	if (order)
+		page = p2m_huge_alloc(__GFP_ZERO);
+	else
+		page = p2m_page_alloc(GFP_HIGHUSER | __GFP_ZERO);
+	if (!page)
+		return -ENOMEM;
+	if (!order)
+		__SetPageUptodate(page);
+	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
+	entry = p2m_repage_entry(entry, page);
+	/* There is an entry, so this cannot fail. */
+	p2m_set_entry(&guest->map, round_down(gfn, 1UL << order), order, entry);
+	this_cpu_add(guest->counters->pod_populated, 1UL << order);
+	return 0;
+}
+
+static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
+				  unsigned int order)
+{
+	int err = 0;
+
+	if (!p2m_pool_take(&guest->pool, 1L << order))
+		return -ENOSPC;
+	if (!order)
+		err = p2m_split(guest, gfn);
+	if (!err)
+		err = p2m_pod_put(guest, gfn, order);
+	if (err)
+		p2m_pool_give(&guest->pool, 1L << order);
+	return err;
+}
+
+/**
+ * p2m_pod_populate() - give a frame of type pod a zero page, of 2 MB if possible
+ * @guest: the guest
+ * @gfn: the frame
+ * @huge: whether it may be 2 MB
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0, and @gfn has a page; -ENOSPC if the pool is empty: see
+ * p2m_pod_make_room(); -ENOMEM.  After an error @gfn is of type pod as before.
+ */
+int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
+{
+	lockdep_assert_p2m_held(&guest->lock, gfn, 0);
+	if (huge && p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
+	    !p2m_pod_populate_order(guest, gfn, P2M_2M))
+		return 0;
+	return p2m_pod_populate_order(guest, gfn, P2M_4K);
+}
+
+/* ------------------------------------------------------------------ */
+/* Sweep                                                               */
+/* ------------------------------------------------------------------ */
+
+static bool p2m_page_is_zero(struct page *page)
+{
+	void *data = kmap_local_page(page);
+	bool zero = !memchr_inv(data, 0, PAGE_SIZE);
+
+	kunmap_local(data);
+	return zero;
+}
+
+/* The page of @gfn, if it is of a type that may go back to the pool; or NULL. */
+static struct page *p2m_pod_candidate(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	return p2m_is_ram(entry) ? p2m_entry_page_of(entry, gfn) : NULL;
+}
+
+/*
+ * How many frames of a batch are zero, at a glance: they can be written to
+ * meanwhile.  @parts is set if they are parts of a larger page.
+ */
+static unsigned int p2m_pod_count_zero(struct p2m_guest *guest,
+				       unsigned long gfn, unsigned long nr,
+				       bool *parts)
+{
+	unsigned long end = gfn + nr;
+	unsigned int zero = 0;
+	struct page *page;
+
+	*parts = false;
+	for (; gfn < end; gfn++) {
+		page = p2m_pod_candidate(guest, gfn);
+		if (page && p2m_page_is_zero(page)) {
+			*parts = PageCompound(page);
+			zero++;
+		}
+	}
+	return zero;
+}
+
+/*
+ * Nobody maps the pages of an entry any more.  If nobody else has a reference
+ * to them, nobody can write to them: only now does it count whether they are zero.
+ */
+static int p2m_pod_take_entry(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	unsigned int i, order = p2m_entry_order(entry);
+	struct page *page = p2m_entry_page(entry);
+	int err = page_count(page) == 1 ? 0 : -EBUSY;
+
+	for (i = 0; i < 1U << order && !err; i++)
+		if (!p2m_page_is_zero(page + i))
+			err = -EAGAIN;
+	if (err) {
+		if (p2m_entry_type(entry) == p2m_paging_out)
+			p2m_change_type(guest, gfn, p2m_ram_rw);
+		return err;
+	}
+	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, p2m_pod));
+	p2m_pages_free(page, order);
+	p2m_pool_give(&guest->pool, 1L << order);
+	this_cpu_add(guest->counters->pod_swept, 1UL << order);
+	return 0;
+}
+
+/*
+ * See to it that a frame is not written to without a hold.  If it is of type
+ * logdirty, it is not; and stays so, in case it stays.
+ */
+static void p2m_pod_protect(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	if (p2m_entry_type(entry) == p2m_ram_rw)
+		p2m_change_entry(guest, gfn,
+				 p2m_retype_entry(entry, p2m_paging_out));
+}
+
+/* Take back a page of 2 MB. */
+static void p2m_pod_take_huge(struct p2m_guest *guest, unsigned long gfn,
+			      struct p2m_range *range)
+{
+	int err;
+
+	p2m_pod_protect(guest, gfn);
+	p2m_unmap(guest, gfn, P2M_CHUNK_GFNS);
+	err = p2m_pod_take_entry(guest, gfn);
+	range->done += err ? 0 : P2M_CHUNK_GFNS;
+	range->busy += err == -EBUSY ? P2M_CHUNK_GFNS : 0;
+}
+
+/* Take back those pages of a batch that are zero.  Returns where it stopped. */
+static unsigned long p2m_pod_take_pages(struct p2m_guest *guest,
+					unsigned long gfn, unsigned long nr,
+					struct p2m_range *range)
+{
+	DECLARE_BITMAP(zero, P2M_TABLE_ENTRIES) = {};
+	unsigned long i, first = nr, last = 0;
+	struct page *page;
+	u64 found = 0;
+	int err;
+
+	for (i = 0; i < nr; i++) {
+		if (range->max && range->done + found == range->max)
+			break;
+		page = p2m_pod_candidate(guest, gfn + i);
+		if (!page || !p2m_page_is_zero(page))
+			continue;
+		p2m_pod_protect(guest, gfn + i);
+		__set_bit(i, zero);
+		first = min(first, i);
+		last = i;
+		found++;
+	}
+	nr = i;
+	if (!found)
+		return gfn + nr;
+
+	p2m_unmap(guest, gfn + first, last - first + 1);
+	for_each_set_bit(i, zero, nr) {
+		err = p2m_pod_take_entry(guest, gfn + i);
+		range->done += !err;
+		range->busy += err == -EBUSY;
+	}
+	return gfn + nr;
+}
+
+/* If a chunk, which is held, is all pod, make it one entry. */
+static void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
+	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
+	unsigned int i;
+
+	if (p2m_entry_order(entry) || p2m_entry_type(entry) != p2m_pod)
+		return;
+	/* All as dirty as the first one, too. */
+	for (i = 1; i < P2M_CHUNK_GFNS; i++)
+		if (p2m_get_entry(&guest->map, first + i).val != entry.val)
+			return;
+	/* The table above is there, so this cannot fail. */
+	p2m_set_entry(&guest->map, first, P2M_2M, entry);
+}
+
+/*
+ * Sweep the part of a chunk, which is held, that may take from the pool.  A page
+ * of 2 MB that is not all zero is made 512 pages if @worth of it are.
+ */
+static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long nr, struct p2m_range *range,
+			      unsigned int worth)
+{
+	unsigned int zero;
+	bool parts;
+	int err;
+
+	range->next = gfn + nr;
+	zero = p2m_pod_count_zero(guest, gfn, nr, &parts);
+	if (!zero)
+		return 0;
+	if (zero == P2M_CHUNK_GFNS &&
+	    p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
+	    (!range->max || range->max - range->done >= P2M_CHUNK_GFNS)) {
+		p2m_pod_take_huge(guest, gfn, range);
+		return 0;
+	}
+	if (parts) {
+		err = zero < worth ? 0 : p2m_shatter(guest, gfn);
+		if (err == -EBUSY)
+			range->busy += zero;
+		else if (err)
+			range->next = gfn;
+		if (err || zero < worth)
+			return err == -EBUSY ? 0 : err;
+	}
+	range->next = p2m_pod_take_pages(guest, gfn, nr, range);
+	p2m_pod_merge(guest, gfn);
+	return 0;
+}
+
+static int p2m_pod_sweep_chunk(struct p2m_guest *guest, unsigned long gfn,
+			       unsigned long nr, struct p2m_range *range)
+{
+	/* Changes only while all is held. */
+	unsigned long gfns = guest->pool.gfns;
+	unsigned int busy = range->busy;
+	int err = 0;
+
+	if (gfn < gfns)
+		err = p2m_pod_sweep_part(guest, gfn, min(nr, gfns - gfn), range,
+					 P2M_POD_WORTH);
+	else
+		range->next = gfn + nr;
+	this_cpu_add(guest->counters->busy, range->busy - busy);
+	return err;
+}
+
+/**
+ * p2m_pod_sweep() - give zero pages back to the pool
+ * @guest: the guest
+ * @range: of which frames; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range)
+{
+	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_pod_sweep_chunk);
+}
+
+/* ------------------------------------------------------------------ */
+/* When the pool is empty                                              */
+/* ------------------------------------------------------------------ */
+
+/* Is there a page in the chunk?  At a glance. */
+static bool p2m_pod_chunk_has_page(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_lookup(&guest->map, gfn);
+
+	return !p2m_entry_order(entry) || p2m_entry_page(entry);
+}
+
+/* Sweep one chunk; here a single page is worth anything. */
+static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned long nr)
+{
+	struct p2m_range range = {};
+	int err;
+
+	err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_KILLABLE, 0);
+	if (err)
+		return err;
+	/* Without memory to shatter with, another chunk may do. */
+	p2m_pod_sweep_part(guest, gfn, nr, &range, 1);
+	put_p2m_range(&guest->lock, gfn, nr);
+	return 0;
+}
+
+/*
+ * Look for zero pages until there is something in the pool, from where the last
+ * one who did so stopped: then that is not what was populated just now, and will be
+ * written to in a moment.  There is nothing to be had only if nothing came into the
+ * pool meanwhile: what came may have been taken, for a page that is zero, by
+ * somebody behind our back.
+ */
+static int p2m_pod_look(struct p2m_guest *guest)
+{
+	struct p2m_pool *pool = &guest->pool;
+	long given = atomic_long_read(&pool->given);
+	unsigned long gfns = READ_ONCE(pool->gfns);
+	unsigned int looked = 0;
+	unsigned long passed, gfn;
+	int err = 0;
+
+	for (passed = 0; passed < gfns; passed += P2M_CHUNK_GFNS) {
+		if (!p2m_pool_empty(pool))
+			return 0;
+		if (looked == P2M_POD_LOOK)
+			break;
+		gfn = pool->hand < gfns ? pool->hand : 0;
+		pool->hand = gfn + P2M_CHUNK_GFNS;
+		if (!p2m_pod_chunk_has_page(guest, gfn))
+			continue;
+		err = p2m_pod_look_into(guest, gfn,
+					min(P2M_CHUNK_GFNS, gfns - gfn));
+		if (err)
+			return err;
+		looked++;
+		cond_resched();
+	}
+	return atomic_long_read(&pool->given) == given ? -ENOSPC : 0;
+}
+
+/**
+ * p2m_pod_make_room() - see to it that there is something in the pool
+ * @guest: the guest
+ *
+ * By the time that this returns somebody else may have taken it: then try again.
+ *
+ * Context: process context, holding nothing, but possibly mmap_lock; may sleep.
+ * Return: 0; -ENOSPC if there is nothing in it, and no zero pages were found;
+ * -EINTR on a fatal signal.
+ */
+int p2m_pod_make_room(struct p2m_guest *guest)
+{
+	struct p2m_pool *pool = &guest->pool;
+	int err;
+
+	/* One looks, and the others wait for what he finds. */
+	err = mutex_lock_killable(&pool->looking);
+	if (err)
+		return err;
+	err = p2m_pod_look(guest);
+	mutex_unlock(&pool->looking);
+	if (err == -ENOSPC)
+		p2m_count_event(guest, pod_exhausted);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* Set and get                                                         */
+/* ------------------------------------------------------------------ */
+
+/* Make what is empty of [gfn, end), in one chunk, type pod. */
+static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long end)
+{
+	struct p2m_entry pod = p2m_make_entry(p2m_pod, NULL);
+	unsigned long i;
+	int err = 0;
+
+	if (p2m_entry_order(p2m_get_entry(&guest->map, gfn)))
+		return 0;
+	if (end - gfn == P2M_CHUNK_GFNS &&
+	    p2m_next_chunk(&guest->map, gfn, end) == end)
+		return p2m_set_entry(&guest->map, gfn, P2M_2M, pod);
+
+	for (i = gfn; i < end && !err; i++)
+		if (!p2m_get_entry(&guest->map, i).val)
+			err = p2m_set_entry(&guest->map, i, P2M_4K, pod);
+	return err;
+}
+
+/* Undo p2m_pod_mark() of frames that did not take from the pool before. */
+static void p2m_pod_unmark(struct p2m_guest *guest, unsigned long gfn,
+			   unsigned long end)
+{
+	struct p2m_entry none = {}, entry;
+	unsigned int order;
+
+	while (gfn < end) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		order = p2m_entry_order(entry);
+		/* It has an entry of this order, so this cannot fail. */
+		if (p2m_entry_type(entry) == p2m_pod)
+			p2m_set_entry(&guest->map, gfn, order, none);
+		gfn = round_down(gfn, 1UL << order) + (1UL << order);
+		cond_resched();
+	}
+}
+
+/* Make what is empty of [start, end) type pod, or change nothing. */
+static int p2m_pod_mark(struct p2m_guest *guest, unsigned long start,
+			unsigned long end)
+{
+	unsigned long next, gfn;
+	int err;
+
+	for (gfn = start; gfn < end; gfn = next) {
+		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+		err = signal_pending(current) ? -EINTR :
+		      p2m_pod_mark_chunk(guest, gfn, next);
+		if (err) {
+			p2m_pod_unmark(guest, start, next);
+			return err;
+		}
+		cond_resched();
+	}
+	/* The chunk in which the guest ended before; not while it may be undone. */
+	if (start < end)
+		p2m_pod_merge(guest, start);
+	return 0;
+}
+
+/* All is held. */
+static int p2m_pod_set_held(struct p2m_guest *guest, struct p2m_pod *arg)
+{
+	struct p2m_pool *pool = &guest->pool;
+	unsigned long gfns = atomic_long_read(&guest->gfns);
+	unsigned long pods = p2m_map_count(&guest->map, p2m_pod);
+	int err;
+
+	if (!gfns)
+		return -ERANGE;
+	err = p2m_pod_mark(guest, pool->gfns, gfns);
+	if (err)
+		return err;
+	pods = p2m_map_count(&guest->map, p2m_pod) - pods;
+	atomic_long_add(gfns - pool->gfns - pods, &pool->populated);
+	WRITE_ONCE(pool->gfns, gfns);
+	atomic_long_set(&pool->target, arg->target);
+	atomic_long_inc(&pool->given);
+	p2m_pod_get(guest, arg);
+	return 0;
+}
+
+/**
+ * p2m_pod_set() - let the guest have so many pages, and populate it on demand
+ * @guest: the guest
+ * @arg: as uapi/p2m.h has it
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL if the target is more than P2M_MAX_GFNS; -ERANGE if the guest
+ * has no frames; -EINTR on a signal; -ENOMEM.
+ */
+int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg)
+{
+	struct mem_cgroup *old;
+	int err;
+
+	if (arg->target > P2M_MAX_GFNS)
+		return -EINVAL;
+	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		return err;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_pod_set_held(guest, arg);
+	set_active_memcg(old);
+	put_p2m_all(&guest->lock);
+	return err;
+}
+
+/**
+ * p2m_pod_get() - what the pool is like
+ * @guest: the guest
+ * @arg: where to
+ *
+ * Context: any.
+ * Return: 0.
+ */
+int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg)
+{
+	struct p2m_pool *pool = &guest->pool;
+	struct p2m_stats stats;
+
+	p2m_guest_stats(guest, &stats);
+	arg->target = atomic_long_read(&pool->target);
+	arg->populated = atomic_long_read(&pool->populated);
+	arg->entries = p2m_map_count(&guest->map, p2m_pod);
+	arg->exhausted = stats.pod_exhausted;
+	return 0;
+}
