@@ -108,6 +108,8 @@
  *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
  *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
  *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
+ *     (Stock QEMU does not: it reports the error and stops the guest for good, so
+ *     look at @populated in time.)
  *     There is one exception.  KVM hides the error of a vCPU that it can let wait
  *     for a page (asynchronous page faults: with KVM's own interrupt controller,
  *     when the guest can take interrupts).  Such a vCPU touches its frame again

@@ -16,7 +16,6 @@
 
 /* In three chunks, the last of them cut */
 #define NR_FRAMES	(2 * P2M_CHUNK + 64)
-#define NR_CHUNKS	(NR_FRAMES / P2M_CHUNK)
 /* Zero frames of 2 MB that make it worth to be 512 pages: see the manual */
 #define WORTH		64
 #define PASSES		3
@@ -456,6 +455,46 @@ TEST_F(pod, a_held_part_makes_all_of_2m_busy)
 	held_pages_are_busy(_metadata, &self->mem, P2M_CHUNK);
 }
 
+TEST_F(pod, a_held_page_is_not_for_a_touch_that_looks_for_one)
+{
+	u64 words[P2M_WORDS];
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	pod_set(self->fd, 2);
+	EXPECT_EQ(0, touch_range(&self->mem, 0, 2, false));
+	hold(pipes[1], &self->mem, 0);
+	hold(pipes[1], &self->mem, 1);
+	EXPECT_TRUE(touch(&self->mem, 2, true));
+	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
+	EXPECT_FALSE(touch(&self->mem, 2, true));
+	EXPECT_TRUE(touch(&self->mem, 3, true));
+	EXPECT_POD(self->fd, 2, 2);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* In so many chunks does a touch look for a zero page: see the manual. */
+#define LOOK	512
+
+TEST_F(pod, a_touch_looks_into_so_much_and_the_next_goes_on_from_there)
+{
+	u64 chunks = LOOK + 10, i;
+	struct p2m_mem large;
+
+	p2m_mem_close(&self->mem);
+	p2m_mem_open(&large, (chunks + 1) * P2M_CHUNK);
+	pod_set(large.fd, chunks);
+	for (i = 0; i < chunks; i++)
+		EXPECT_FALSE(touch(&large, i * P2M_CHUNK, i < LOOK));
+	EXPECT_TRUE(touch(&large, chunks * P2M_CHUNK, true));
+	EXPECT_EQ(0, p2m_stats(large.fd).pod_swept);
+	EXPECT_FALSE(touch(&large, chunks * P2M_CHUNK, true));
+	EXPECT_EQ(1, p2m_stats(large.fd).pod_swept);
+	EXPECT_EQ(chunks, pod_get(large.fd).populated);
+	p2m_mem_close(&large);
+}
+
 TEST_F(pod, no_pool_no_sweep)
 {
 	EXPECT_EQ(0, touch_range(&self->mem, 0, 8, false));
@@ -665,6 +704,20 @@ TEST_F_TIMEOUT(pod, the_target_may_change_while_vcpus_run, 60)
 	}
 	p2m_vm_stop(&self->vm);
 	EXPECT_EQ(0, pod_get(self->fd).exhausted);
+}
+
+TEST_F_TIMEOUT(pod, a_guest_that_runs_may_be_given_a_pool, 60)
+{
+	p2m_vm_create(&self->vm, &self->mem, 4, p2m_guest_worker);
+	p2m_vm_start(&self->vm);
+	while (p2m_stats(self->fd).resident < 100)
+		usleep(100);
+	EXPECT_LE(100, pod_set(self->fd, NR_FRAMES).populated);
+	while (p2m_vm_passes(&self->vm) < PASSES)
+		usleep(1000);
+	p2m_vm_stop(&self->vm);
+	EXPECT_POD(self->fd, NR_FRAMES, 0);
+	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 }
 
 TEST_F_TIMEOUT(pod, paging_and_sweeps_may_race_on_the_same_frames, 60)
