@@ -34,6 +34,9 @@ help:
 #|   make torture      torture the lock for SECONDS=600, say
 #|   make bench-boot   what a boot costs on /dev/p2m, compared with memfd
 #|   make bench-lock   what the lock costs, compared with a mutex and others
+#|   make bench-guest  what memory on /dev/p2m costs a guest in instructions: the
+#|                     first touch, paging, sharing, log-dirty; compared with
+#|                     shmem, THP, userfaultfd, zram, KSM and KVM's dirty log
 #|   make bench        every benchmark; figures are kept in results/
 #|
 #| To use it.
@@ -92,7 +95,7 @@ install: modules_install
 	ln -sf ../lib/p2m_rangelock/p2mctl $(DESTDIR)$(PREFIX)/sbin/p2mctl
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
 
-demo demo-host bench-boot: setup
+demo demo-host bench-boot bench-guest: setup
 	@scripts/$@
 
 check: setup uml
@@ -114,7 +117,7 @@ uml-plain:
 # After setup, whatever -j says.
 uml uml-plain: setup
 
-bench: bench-boot bench-lock
+bench: bench-boot bench-guest bench-lock
 
 # Both what was built here and what the scripts built in the cache.
 clean:
@@ -122,4 +125,4 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	bench bench-boot bench-lock torture uml uml-plain clean
+	bench bench-boot bench-guest bench-lock torture uml uml-plain clean
