@@ -2,7 +2,7 @@
 /*
  * /sys/kernel/debug/p2m:
  *	totals	what all guests together have: all 0 when there are none
- *	guests	a line for each guest: its counters
+ *	guests	a line for each guest: its counters, and its frames by type
  */
 
 #include <linux/debugfs.h>
@@ -23,9 +23,16 @@ static int totals_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(totals);
 
+static const char * const p2m_type_names[] = {
+#define P2M_TYPE(name, access) #name,
+	P2M_TYPES(P2M_TYPE)
+#undef P2M_TYPE
+};
+
 static void p2m_show_guest(struct p2m_guest *guest, void *arg)
 {
 	struct p2m_stats stats = {};
+	enum p2m_type type;
 	struct seq_file *m = arg;
 
 	p2m_guest_stats(guest, &stats);
@@ -39,6 +46,10 @@ static void p2m_show_guest(struct p2m_guest *guest, void *arg)
 		   p2m_rangelock_stat(&guest->lock, P2M_STAT_##name));
 	P2M_RANGELOCK_STATS(P2M_STAT)
 #undef P2M_STAT
+	/* Frames that have nothing are not counted. */
+	for (type = p2m_mmio_dm + 1; type < P2M_NR_TYPES; type++)
+		seq_printf(m, " type_%s=%lu", p2m_type_names[type],
+			   p2m_map_count(&guest->map, type));
 	seq_putc(m, '\n');
 }
 

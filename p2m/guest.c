@@ -111,7 +111,7 @@ struct p2m_guest *p2m_guest_create(void)
 	if (!guest)
 		return ERR_PTR(-ENOMEM);
 
-	if (p2m_rangelock_init(&guest->lock, "p2m"))
+	if (p2m_rangelock_init(&guest->lock, guest->name))
 		goto out_guest;
 	p2m_pool_init(&guest->pool);
 	guest->counters = alloc_percpu_gfp(struct p2m_counters,
@@ -137,6 +137,7 @@ struct p2m_guest *p2m_guest_create(void)
 
 	mutex_lock(&p2m_guests_lock);
 	guest->id = ++p2m_last_id;
+	snprintf(guest->name, sizeof(guest->name), "p2m/%llu", guest->id);
 	list_add_tail(&guest->link, &p2m_guests);
 	mutex_unlock(&p2m_guests_lock);
 	return guest;

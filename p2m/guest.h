@@ -86,6 +86,7 @@ struct p2m_pool {
  * @pool: what it is populated from on demand
  * @counters: per CPU
  * @id: its number
+ * @name: what @lock's reports call it: "p2m/" and the number
  * @link: in the list of all guests
  * @ref: of the file, and of whoever found this in the list
  */
@@ -100,6 +101,7 @@ struct p2m_guest {
 	struct p2m_pool			pool;
 	struct p2m_counters __percpu	*counters;
 	u64				id;
+	char				name[24];
 	struct list_head		link;
 	refcount_t			ref;
 };
