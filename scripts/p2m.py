@@ -13,19 +13,45 @@ import fcntl
 import os
 import stat
 import struct
+import time
 
 DEVICE = "/dev/p2m"
 FRAME = 4096
 
 P2M_GET_INFO = 0xB200
 P2M_GET_STATS = 0xB201
+P2M_AUDIT = 0xB202
 P2M_PAGE_OUT = 0xB210
 P2M_PAGE_IN = 0xB211
+P2M_COLLAPSE = 0xB212
+P2M_SHARE_SCAN = 0xB233
+P2M_POD_SET = 0xB240
+P2M_POD_GET = 0xB241
+P2M_POD_SWEEP = 0xB242
+P2M_DIRTY_START = 0xB250
+P2M_DIRTY_STOP = 0xB251
+P2M_DIRTY_GET = 0xB252
+P2M_FOREIGN_MAP = 0xB260
 
+P2M_DIRTY_CLEAN = 1
+P2M_FOREIGN_READONLY = 1
+P2M_FOREIGN_MAX = 1 << 16
+
+# Types of frames, in the order of their numbers
+TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "paging_in", "pod")
+
+# Fields of the structures, after size and flags; 64 bits each
 INFO = ("features", "guest", "gfns")
 STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
-         "busy", "retries", "lock_waits", "lock_deadlocks")
+         "busy", "retries", "lock_waits", "lock_deadlocks", "shattered",
+         "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
+         "pod_exhausted", "dirtied", "events", "foreign")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
+AUDIT = ("errors", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)), "pages")
+SCAN = ("gfn", "nr", "max", "next", "done", "zero", "busy", "looked")
+POD = ("target", "populated", "entries", "exhausted")
+DIRTY = ("gfn", "nr", "bitmap", "next", "dirty", "busy")
+FOREIGN = ("gfn", "nr", "fd")
 
 SYS_PIDFD_OPEN = 434
 SYS_PIDFD_GETFD = 438
@@ -60,6 +86,17 @@ class ManyGuests(Error):
     code = 8
 
 
+def errno_name(error):
+    return errno.errorcode.get(error.errno, "")
+
+
+def reason_of(error):
+    """An OSError in words for a person."""
+    if error.errno == errno.ENOTTY:
+        return "the loaded kvm_p2m.ko does not know that call"
+    return "%s: %s" % (error.filename, error.strerror) if error.filename else error.strerror
+
+
 def mib(frames):
     return frames * FRAME / (1 << 20)
 
@@ -88,9 +125,9 @@ class Guest:
     def close(self):
         os.close(self.fd)
 
-    def _call(self, command, fields, **values):
+    def _call(self, command, fields, flags=0, **values):
         layout = "=II%dQ" % len(fields)
-        data = bytearray(struct.pack(layout, struct.calcsize(layout), 0,
+        data = bytearray(struct.pack(layout, struct.calcsize(layout), flags,
                                      *(values.get(field, 0) for field in fields)))
         fcntl.ioctl(self.fd, command, data)
         return dict(zip(fields, struct.unpack(layout, data)[2:]))
@@ -101,19 +138,70 @@ class Guest:
     def stats(self):
         return self._call(P2M_GET_STATS, STATS)
 
-    def page(self, command, limit, step=2048):
-        """Page out or in until limit frames (0: all) are moved; yields (done, busy) on the way."""
-        end = self.info()["gfns"]
-        gfn = done = busy = 0
-        while gfn < end and (not limit or done < limit):
-            most = min(step, limit - done) if limit else step
-            part = self._call(command, RANGE, gfn=gfn, nr=end - gfn, max=most)
+    def _over(self, end, call):
+        """Do call(gfn) from frame 0 to the end, a part at a time; yields what each gave."""
+        gfn = 0
+        while gfn < end:
+            part = call(gfn)
             if part["next"] <= gfn:
                 raise Error("the kernel looked at no frame from %d on, and gave no error" % gfn)
             gfn = part["next"]
+            yield part
+
+    def page(self, command, limit, step=2048):
+        """Page out or in until limit frames (0: all) are moved; yields (done, busy) on the way."""
+        end = self.info()["gfns"]
+        done = busy = 0
+
+        def call(gfn):
+            most = min(step, limit - done) if limit else step
+            return self._call(command, RANGE, gfn=gfn, nr=end - gfn, max=most)
+
+        for part in self._over(end, call):
             done += part["done"]
             busy += part["busy"]
             yield done, busy
+            if limit and done >= limit:
+                break
+
+    def scan(self, step=2048):
+        """Look for frames that are equal to others, and merge them; yields what each part gave."""
+        end = self.info()["gfns"]
+        return self._over(end, lambda gfn: self._call(P2M_SHARE_SCAN, SCAN, gfn=gfn,
+                                                      nr=min(step, end - gfn)))
+
+    def sweep(self, step=2048):
+        """Give zero pages back to the pool of populate-on-demand; yields what each part gave."""
+        end = self.info()["gfns"]
+        return self._over(end, lambda gfn: self._call(P2M_POD_SWEEP, RANGE, gfn=gfn,
+                                                      nr=min(step, end - gfn)))
+
+    def audit(self):
+        return self._call(P2M_AUDIT, AUDIT)
+
+    def pod(self, target=None):
+        """The state of populate-on-demand, after the target, in frames, was set, if one is given."""
+        if target is not None:
+            self._call(P2M_POD_SET, POD, target=target)
+        return self._call(P2M_POD_GET, POD)
+
+    def dirty_log(self, on):
+        self._call(P2M_DIRTY_START if on else P2M_DIRTY_STOP, ())
+
+    def dirty(self, clean):
+        """Which frames were written to: a bitmap of all, as bytes, and how many."""
+        end = self.info()["gfns"]
+        bitmap = bytearray((end + 7) // 8)
+        address = ctypes.addressof((ctypes.c_char * len(bitmap)).from_buffer(bitmap))
+        parts = list(self._over(end, lambda gfn: self._call(
+            P2M_DIRTY_GET, DIRTY, flags=P2M_DIRTY_CLEAN if clean else 0, gfn=gfn, nr=end - gfn,
+            bitmap=address + gfn // 8)))
+        return bitmap, sum(part["dirty"] for part in parts)
+
+    def map(self, gfn, nr):
+        """A descriptor to mmap() frames by, read-only.  Close it: what is mapped is not paged out."""
+        fd = self._call(P2M_FOREIGN_MAP, FOREIGN, flags=P2M_FOREIGN_READONLY, gfn=gfn, nr=nr)["fd"]
+        return fd & 0xffffffff
 
 
 def device_number():
@@ -219,3 +307,47 @@ def command_of(pid):
             return file.read().strip()
     except OSError:
         return "?"
+
+
+class Trace:
+    """What the tracepoints of kvm_p2m say, of one guest or of all; for root."""
+
+    INSTANCES = "/sys/kernel/tracing/instances"
+
+    def __init__(self, guest=None):
+        self.guest = guest
+        self.folder = "%s/p2m-%d" % (self.INSTANCES, os.getpid())
+
+    def __enter__(self):
+        try:
+            os.mkdir(self.folder)
+        except PermissionError:
+            raise NoPermission("%s: only root may trace" % self.INSTANCES) from None
+        except FileNotFoundError:
+            raise Error("there is no %s: mount -t tracefs tracefs /sys/kernel/tracing" %
+                        self.INSTANCES) from None
+        try:
+            self._set("events/kvm_p2m/filter", "0" if self.guest is None else "guest == %d" % self.guest)
+            self._set("events/kvm_p2m/enable", "1")
+            self.pipe = os.open(self.folder + "/trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            os.rmdir(self.folder)
+            raise
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.pipe)
+        self._set("events/kvm_p2m/enable", "0")
+        os.rmdir(self.folder)
+
+    def _set(self, name, value):
+        with open("%s/%s" % (self.folder, name), "w") as file:
+            file.write(value)
+
+    def read(self, seconds):
+        """What has come, or comes within that time."""
+        try:
+            return os.read(self.pipe, 65536).decode()
+        except BlockingIOError:
+            time.sleep(seconds)
+            return ""

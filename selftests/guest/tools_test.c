@@ -1,0 +1,424 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2mctl and p2mtop do what their manuals say, to guests that another process
+ * runs.
+ */
+#include <poll.h>
+#include <pty.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "p2m_guest.h"
+#include "kselftest_harness.h"
+
+/* P2M_SCRIPTS, from the Makefile: where they are */
+#define P2MCTL		P2M_SCRIPTS "/p2mctl "
+#define P2MTOP		P2M_SCRIPTS "/p2mtop "
+
+/* In frames.  In each guest every other frame is zero, and half are written to. */
+#define SIZE		256
+#define ZERO		(SIZE / 2)
+#define WRITTEN		(SIZE / 2)
+#define MAX_GUESTS	2
+
+/* Exit codes of both programs */
+#define REFUSED		1
+#define USAGE		2
+#define NO_PROCESS	4
+#define NO_GUEST	5
+#define SEVERAL		8
+
+static char said[1 << 18];
+
+/* Run a shell command; its exit code, and in @said what it printed */
+static int run(const char *format, ...)
+{
+	char command[512];
+	size_t len;
+	va_list ap;
+	FILE *pipe;
+	int status;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof(command), format, ap);
+	va_end(ap);
+	strcat(command, " 2>&1");
+	fflush(stdout);
+	pipe = popen(command, "r");
+	TEST_ASSERT(pipe, "popen");
+	len = fread(said, 1, sizeof(said) - 1, pipe);
+	said[len] = 0;
+	status = pclose(pipe);
+	TEST_ASSERT(WIFEXITED(status), "%s was killed", command);
+	return WEXITSTATUS(status);
+}
+
+/* The number in what was said that comes after some text, or -1 */
+static long number_after(const char *text)
+{
+	const char *at = strstr(said, text);
+
+	return at ? strtol(at + strlen(text), NULL, 10) : -1;
+}
+
+#define EXPECT_SAID(text)						\
+	EXPECT_NE(NULL, strstr(said, text))				\
+		TH_LOG("not \"%s\" but: %s", text, said)
+
+static void guest_write(u64 tag, u64 vcpu, u64 nr)
+{
+	u64 pass, gfn;
+
+	for (pass = 1; ; pass++) {
+		for (gfn = 0; gfn < WRITTEN; gfn++)
+			WRITE_ONCE(((u64 *)(P2M_GPA + gfn * P2M_PAGE_SIZE))[1], pass);
+		GUEST_SYNC(pass);
+	}
+}
+
+/*
+ * The VMM: fills its guests' memory, all with the same, and answers with a byte;
+ * then, for each byte that it gets, lets them write, and answers.
+ */
+static void be_vmm(int nr, int in, int out)
+{
+	struct p2m_mem mem[MAX_GUESTS];
+	struct p2m_vm vm[MAX_GUESTS];
+	char byte;
+	u64 gfn;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		p2m_mem_open(&mem[i], SIZE);
+		for (gfn = 0; gfn < SIZE; gfn++)
+			memset(p2m_page(&mem[i], gfn),
+			       gfn % 2 ? 0 : 'a' + gfn / 2 % 26, P2M_PAGE_SIZE);
+		for (gfn = 0; gfn < SIZE; gfn += 2)
+			*p2m_page(&mem[i], gfn) = gfn;
+		p2m_vm_create(&vm[i], &mem[i], 1, guest_write);
+	}
+	while (write(out, "", 1) == 1 && read(in, &byte, 1) == 1) {
+		for (i = 0; i < nr; i++)
+			vcpu_run(vm[i].vcpu[0].vcpu);
+	}
+	_exit(0);
+}
+
+FIXTURE(tools)
+{
+	pid_t pid;
+	int to_vmm;
+	int from_vmm;
+};
+
+/* Until it has answered */
+static void wait_for_vmm(FIXTURE_DATA(tools) *self)
+{
+	char byte;
+
+	TEST_ASSERT(read(self->from_vmm, &byte, 1) == 1, "the VMM has gone");
+}
+
+static void start_vmm(FIXTURE_DATA(tools) *self, int nr)
+{
+	int to[2], from[2];
+
+	TEST_ASSERT(!pipe2(to, O_CLOEXEC) && !pipe2(from, O_CLOEXEC), "pipe2");
+	self->pid = p2m_fork();
+	if (!self->pid) {
+		close(to[1]);
+		close(from[0]);
+		be_vmm(nr, to[0], from[1]);
+	}
+	close(to[0]);
+	close(from[1]);
+	self->to_vmm = to[1];
+	self->from_vmm = from[0];
+	wait_for_vmm(self);
+}
+
+static void let_write(FIXTURE_DATA(tools) *self)
+{
+	TEST_ASSERT(write(self->to_vmm, "", 1) == 1, "the VMM has gone");
+	wait_for_vmm(self);
+}
+
+static bool has_feature(u64 feature)
+{
+	int fd = p2m_open();
+	bool has = p2m_info(fd).features & feature;
+
+	close(fd);
+	return has;
+}
+
+FIXTURE_SETUP(tools)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	start_vmm(self, 1);
+}
+
+FIXTURE_TEARDOWN(tools)
+{
+	close(self->to_vmm);
+	EXPECT_EQ(0, p2m_wait(self->pid));
+	close(self->from_vmm);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+/* ------------------------------------------------------------------ */
+/* p2mctl                                                              */
+/* ------------------------------------------------------------------ */
+
+TEST_F(tools, list_and_stat_show_the_guest)
+{
+	EXPECT_EQ(0, run(P2MCTL "list"));
+	EXPECT_SAID("tools_test");
+	EXPECT_EQ(0, run(P2MCTL "stat %d", self->pid));
+	EXPECT_EQ(SIZE, number_after("gfns"));
+	EXPECT_EQ(SIZE, number_after("resident"));
+	EXPECT_EQ(0, number_after("merged"));
+	EXPECT_EQ(0, run(P2MCTL "stat --json | /usr/bin/python3 -c '"
+			 "import json, sys; g, = json.load(sys.stdin)[\"guests\"]; "
+			 "print(g[\"pid\"], g[\"resident\"])'"));
+	EXPECT_EQ(self->pid, atoi(said));
+}
+
+TEST_F(tools, page_out_and_page_in_move_as_many_as_they_say)
+{
+	EXPECT_EQ(0, run(P2MCTL "page-out %d --pages 100", self->pid));
+	EXPECT_SAID("100 pages out (0.4 MiB), 0 busy");
+	EXPECT_EQ(0, run(P2MCTL "page-out %d --percent 50", self->pid));
+	EXPECT_SAID("78 pages out");
+	EXPECT_EQ(0, run(P2MCTL "page-in %d --json", self->pid));
+	EXPECT_EQ(178, number_after("\"done\": "));
+}
+
+TEST_F(tools, wrong_usage_is_told_and_changes_nothing)
+{
+	static const char * const wrong[] = {
+		"paint", "list 1", "page-out", "page-out 1 2", "page-out x",
+		"page-out 1 --pages", "page-out 1 --pages x", "page-out 1 --pages 0",
+		"page-out 1 --pages 1 --percent 1", "page-out 1 --percent 101",
+		"page-out 1 --scan", "page-out 1 --json=1", "stat --guest 1",
+		"share --rate 1", "pod", "dirty 1 --start --stop",
+		"dirty 1 --rounds 0", "dirty 1 --interval 1", "map 1",
+		"map 1 --gfn 0x", "audit --colour",
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(wrong); i++) {
+		EXPECT_EQ(USAGE, run(P2MCTL "%s", wrong[i]))
+			TH_LOG("p2mctl %s", wrong[i]);
+		EXPECT_SAID("Try p2mctl --help.");
+	}
+	EXPECT_EQ(USAGE, run(P2MTOP "--once --csv"));
+	EXPECT_EQ(USAGE, run(P2MTOP "</dev/null"));
+	EXPECT_EQ(0, run(P2MCTL "stat %d", self->pid));
+	EXPECT_EQ(0, number_after("paged_out"));
+}
+
+TEST_F(tools, what_is_not_there_has_exit_codes_of_its_own)
+{
+	EXPECT_EQ(NO_PROCESS, run(P2MCTL "page-out 999999999"));
+	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d", getpid()));
+	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d --guest 999999", self->pid));
+}
+
+TEST_F(tools, of_several_guests_one_must_be_chosen)
+{
+	FIXTURE_DATA(tools) other;
+	long guest;
+
+	start_vmm(&other, 2);
+	EXPECT_EQ(SEVERAL, run(P2MCTL "page-out %d", other.pid));
+	guest = number_after("--guest (");
+	ASSERT_LT(0, guest);
+	EXPECT_EQ(0, run(P2MCTL "page-out %d --guest %ld", other.pid, guest));
+	EXPECT_EQ(0, run(P2MCTL "stat %d --guest %ld", other.pid, guest));
+	EXPECT_EQ(SIZE, number_after("paged_out"));
+	EXPECT_EQ(0, run(P2MCTL "stat %d --guest %ld", other.pid, guest + 1));
+	EXPECT_EQ(0, number_after("paged_out"));
+	close(other.to_vmm);
+	EXPECT_EQ(0, p2m_wait(other.pid));
+}
+
+TEST_F(tools, audit_counts_the_frames_and_finds_no_errors)
+{
+	if (!has_feature(P2M_FEATURE_AUDIT))
+		SKIP(return, "no audit");
+	EXPECT_EQ(0, run(P2MCTL "page-out %d --pages 100", self->pid));
+	EXPECT_EQ(0, run(P2MCTL "audit %d", self->pid));
+	EXPECT_SAID("no errors");
+	EXPECT_EQ(SIZE - 100, number_after("ram_rw"));
+	EXPECT_EQ(100, number_after("paged"));
+}
+
+/* The two guests of one VMM: their zero frames are one page, the others pairs. */
+TEST_F(tools, a_scan_merges_what_is_equal_and_writes_break_it)
+{
+	FIXTURE_DATA(tools) other;
+	long shared;
+
+	if (!has_feature(P2M_FEATURE_SHARING))
+		SKIP(return, "no sharing");
+	start_vmm(&other, 2);
+	EXPECT_EQ(0, run(P2MCTL "share --scan --json"));
+	EXPECT_EQ(3 * SIZE, number_after("\"looked\": "));
+	EXPECT_EQ(3 * ZERO, number_after("\"zero\": "));
+	EXPECT_EQ(0, run(P2MCTL "share %d", self->pid));
+	shared = number_after("): ");
+	EXPECT_EQ(SIZE, shared);
+	let_write(self);
+	EXPECT_EQ(0, run(P2MCTL "share %d", self->pid));
+	EXPECT_EQ(SIZE - WRITTEN, number_after("): "));
+	close(other.to_vmm);
+	EXPECT_EQ(0, p2m_wait(other.pid));
+}
+
+TEST_F(tools, a_scan_keeps_to_its_rate)
+{
+	struct timespec start;
+
+	if (!has_feature(P2M_FEATURE_SHARING))
+		SKIP(return, "no sharing");
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	EXPECT_EQ(0, run(P2MCTL "share %d --scan --rate 64 --progress", self->pid));
+	EXPECT_LE(SIZE / 64, timespec_elapsed(start).tv_sec);
+	EXPECT_SAID("128 frames looked at");
+	EXPECT_SAID("256 frames looked at");
+}
+
+TEST_F(tools, pod_sets_the_pool_and_sweeps_zero_pages)
+{
+	if (!has_feature(P2M_FEATURE_POD))
+		SKIP(return, "no populate-on-demand");
+	EXPECT_EQ(0, run(P2MCTL "pod %d --pages %d", self->pid, SIZE));
+	EXPECT_EQ(SIZE, number_after("target"));
+	EXPECT_EQ(0, run(P2MCTL "pod %d --sweep", self->pid));
+	EXPECT_SAID("128 zero pages given back (0.5 MiB)");
+}
+
+TEST_F(tools, dirty_says_what_the_guest_wrote_to)
+{
+	if (!has_feature(P2M_FEATURE_DIRTY))
+		SKIP(return, "no log-dirty");
+	EXPECT_EQ(REFUSED, run(P2MCTL "dirty %d", self->pid));
+	EXPECT_SAID("use --start first");
+	EXPECT_EQ(0, run(P2MCTL "dirty %d --start", self->pid));
+	EXPECT_EQ(REFUSED, run(P2MCTL "dirty %d --start", self->pid));
+	let_write(self);
+	EXPECT_EQ(0, run(P2MCTL "dirty %d --ranges --clean", self->pid));
+	EXPECT_SAID("128 frames were written to (0.5 MiB)\n  0x0 128");
+	EXPECT_EQ(0, run(P2MCTL "dirty %d", self->pid));
+	EXPECT_SAID("0 frames");
+	EXPECT_EQ(0, run(P2MCTL "dirty %d --rounds 2 --interval 0", self->pid));
+	EXPECT_SAID("round   2:        0 frames");
+	EXPECT_EQ(0, run(P2MCTL "dirty %d --stop", self->pid));
+}
+
+TEST_F(tools, map_dumps_what_is_there)
+{
+	if (!has_feature(P2M_FEATURE_FOREIGN))
+		SKIP(return, "no foreign mappings");
+	EXPECT_EQ(0, run(P2MCTL "map %d --gfn 2", self->pid));
+	EXPECT_SAID("0000002000  02 00 00 00 00 00 00 00  62 62 62 62 62 62 62 62  |........bbbbbbbb|");
+	EXPECT_SAID("\n*\n0000003000");
+	EXPECT_EQ(0, run(P2MCTL "map %d --gfn 0x10 --pages 4 --output /tmp/frames &&"
+			 " wc -c </tmp/frames", self->pid));
+	EXPECT_SAID("16384");
+	EXPECT_EQ(REFUSED, run(P2MCTL "map %d --gfn 0xfff000", self->pid));
+}
+
+TEST_F(tools, events_are_printed_as_they_happen)
+{
+	/* Until it has seen something; a test that waits for ever is ended. */
+	EXPECT_EQ(0, run(P2MCTL "events %d >/tmp/events & tracer=$!;"
+			 " until [ -d /sys/kernel/tracing/instances/p2m-$tracer ];"
+			 " do sleep 0.1; done; sleep 1;"
+			 P2MCTL "page-out %d --pages 3;"
+			 " until grep -q gfn=0x2 /tmp/events; do sleep 0.1; done;"
+			 " kill -INT $tracer; wait $tracer; echo exit code $?;"
+			 " cat /tmp/events; ls /sys/kernel/tracing/instances",
+			 self->pid, self->pid));
+	EXPECT_SAID("exit code 130");
+	EXPECT_SAID("p2m_evict: guest=");
+	EXPECT_SAID("gfn=0x2 err=0");
+	EXPECT_EQ(NULL, strstr(said, "p2m-"));
+}
+
+/* ------------------------------------------------------------------ */
+/* p2mtop                                                              */
+/* ------------------------------------------------------------------ */
+
+TEST_F(tools, top_once_shows_guests_rates_and_events)
+{
+	EXPECT_EQ(0, run("(sleep 1; " P2MCTL "page-out %d >/dev/null) & "
+			 P2MTOP "--once --interval 6; wait", self->pid));
+	EXPECT_SAID("1 guests, 1.0 MiB");
+	EXPECT_SAID("tools_test");
+	EXPECT_EQ(SIZE, number_after("\npaged_out"));
+	EXPECT_SAID("RANGE WAITED FOR");
+}
+
+TEST_F(tools, top_csv_has_a_heading_and_a_line_each_time)
+{
+	EXPECT_EQ(0, run(P2MTOP "--csv --count 2 --interval 0.5"));
+	EXPECT_SAID("time,guest,pid,waited_for,gfns,");
+	EXPECT_EQ(0, run(P2MTOP "--csv --count 2 --interval 0.5 | wc -l"));
+	EXPECT_EQ(3, atoi(said));
+}
+
+/* Read from a terminal until it has said something, at most for so long. */
+static bool terminal_says(int tty, const char *text)
+{
+	struct pollfd fd = { .fd = tty, .events = POLLIN };
+	size_t len = 0;
+	ssize_t n;
+
+	while (len < sizeof(said) - 1 && poll(&fd, 1, 20000) == 1) {
+		n = read(tty, said + len, sizeof(said) - 1 - len);
+		if (n <= 0)
+			break;
+		len += n;
+		said[len] = 0;
+		if (strstr(said, text))
+			return true;
+	}
+	return false;
+}
+
+TEST_F(tools, top_is_live_and_obeys_its_keys)
+{
+	struct winsize size = { .ws_row = 40, .ws_col = 100 };
+	int tty, status;
+	pid_t top;
+
+	top = forkpty(&tty, NULL, NULL, &size);
+	ASSERT_LE(0, top);
+	if (!top) {
+		execl("/bin/sh", "sh", "-c", "exec " P2MTOP "--interval 0.5", NULL);
+		_exit(127);
+	}
+	EXPECT_TRUE(terminal_says(tty, "every 0.5 s"));
+	EXPECT_EQ(0, run(P2MCTL "page-out %d", self->pid));
+	EXPECT_TRUE(terminal_says(tty, "paged_out"));
+	EXPECT_EQ(1, write(tty, "r", 1));
+	EXPECT_TRUE(terminal_says(tty, "counting from now on"));
+	EXPECT_EQ(1, write(tty, "p", 1));
+	EXPECT_TRUE(terminal_says(tty, "PAUSED"));
+	EXPECT_EQ(NULL, strstr(strstr(said, "EVENT"), "paged_out"));
+	EXPECT_EQ(1, write(tty, "q", 1));
+	EXPECT_TRUE(terminal_says(tty, "\033[?1049l"));
+	EXPECT_EQ(top, waitpid(top, &status, 0));
+	EXPECT_EQ(0, status);
+	close(tty);
+}
+
+TEST_HARNESS_MAIN
