@@ -42,7 +42,8 @@ help:
 #| To use it.
 #|
 #|   make              build p2m_rangelock.ko and kvm_p2m.ko, here
-#|   make install      as root: install both modules, and p2mctl in PREFIX/sbin
+#|   make install      as root: install both modules, p2mctl and p2mtop in
+#|                     PREFIX/sbin, and their manuals
 #|   make modules_install   as root: the modules alone
 #|   make clean        remove what was built
 #|
@@ -56,7 +57,7 @@ help:
 #|                default: the running kernel's, else the newest under
 #|                /lib/modules, else Debian's, which setup then installs
 #|   V=1  W=1  C=1     the kernel build's: commands, more warnings, sparse
-#|   PREFIX=DIR   where p2mctl goes (/usr/local);  DESTDIR=DIR  for packagers
+#|   PREFIX=DIR   where the tools go (/usr/local);  DESTDIR=DIR  for packagers
 #|
 #| For work on it.
 #|
@@ -89,10 +90,14 @@ release = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 
 install: modules_install
 	$(if $(INSTALL_MOD_PATH),,depmod $(release))
-	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux
-	install -m 755 scripts/p2mctl $(TOOLS)
+	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux \
+		$(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 755 scripts/p2mctl scripts/p2mtop $(TOOLS)
 	install -m 644 scripts/p2m.py $(TOOLS)
-	ln -sf ../lib/p2m_rangelock/p2mctl $(DESTDIR)$(PREFIX)/sbin/p2mctl
+	for t in p2mctl p2mtop; do \
+		ln -sf ../lib/p2m_rangelock/$$t $(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
+	done
+	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
 
 demo demo-host bench-boot bench-guest: setup
