@@ -3,6 +3,7 @@
  * /sys/kernel/debug/p2m:
  *	totals	what all guests together have: all 0 when there are none
  *	guests	a line for each guest: its counters, and its frames by type
+ *	audit	audits each guest, a line for each, and says how many errors there are
  */
 
 #include <linux/debugfs.h>
@@ -60,6 +61,39 @@ static int guests_show(struct seq_file *m, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(guests);
 
+static void p2m_show_audit(struct seq_file *m, struct p2m_guest *guest,
+			   const struct p2m_audit *audit)
+{
+	seq_printf(m, "guest=%llu errors=%llu pages=%llu", guest->id,
+		   audit->errors, audit->pages);
+#define P2M_TYPE(name, access)						\
+	seq_printf(m, " " #name "=%llu", audit->types[p2m_##name]);
+	P2M_TYPES(P2M_TYPE)
+#undef P2M_TYPE
+	seq_putc(m, '\n');
+}
+
+static int audit_show(struct seq_file *m, void *unused)
+{
+	struct p2m_audit audit;
+	struct p2m_guest *guest;
+	u64 errors = 0, id = 0;
+	int err = 0;
+
+	while (!err && (guest = p2m_guest_next(id))) {
+		id = guest->id;
+		err = p2m_audit(guest, &audit);
+		if (!err) {
+			p2m_show_audit(m, guest, &audit);
+			errors += audit.errors;
+		}
+		p2m_guest_put(guest);
+	}
+	seq_printf(m, "errors %llu\n", errors);
+	return err;
+}
+DEFINE_SHOW_ATTRIBUTE(audit);
+
 /**
  * p2m_debugfs_init() - make the files; without debugfs, do nothing
  *
@@ -70,6 +104,7 @@ void p2m_debugfs_init(void)
 	p2m_debugfs = debugfs_create_dir("p2m", NULL);
 	debugfs_create_file("totals", 0444, p2m_debugfs, NULL, &totals_fops);
 	debugfs_create_file("guests", 0444, p2m_debugfs, NULL, &guests_fops);
+	debugfs_create_file("audit", 0400, p2m_debugfs, NULL, &audit_fops);
 }
 
 /**

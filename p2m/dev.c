@@ -63,7 +63,7 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	struct p2m_info *info = arg;
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD;
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD | P2M_FEATURE_AUDIT;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -73,6 +73,11 @@ static int p2m_get_stats(struct p2m_guest *guest, void *arg)
 {
 	p2m_guest_stats(guest, arg);
 	return 0;
+}
+
+static int p2m_ioctl_audit(struct p2m_guest *guest, void *arg)
+{
+	return p2m_audit(guest, arg);
 }
 
 static int p2m_ioctl_page_out(struct p2m_guest *guest, void *arg)
@@ -169,6 +174,7 @@ static const struct p2m_call {
 } p2m_calls[] = {
 	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, p2m_get_info },
 	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, p2m_get_stats },
+	{ P2M_AUDIT, sizeof(struct p2m_audit), 152, p2m_ioctl_audit },
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
 	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56, p2m_ioctl_collapse },
@@ -190,6 +196,7 @@ union p2m_any_arg {
 	struct p2m_arg arg;
 	struct p2m_info info;
 	struct p2m_stats stats;
+	struct p2m_audit audit;
 	struct p2m_range range;
 	struct p2m_dirty_call dirty;
 	struct p2m_foreign_call foreign;

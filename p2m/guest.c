@@ -138,6 +138,7 @@ struct p2m_guest *p2m_guest_create(void)
 	mutex_lock(&p2m_guests_lock);
 	guest->id = ++p2m_last_id;
 	snprintf(guest->name, sizeof(guest->name), "p2m/%llu", guest->id);
+	guest->map.id = guest->id;
 	list_add_tail(&guest->link, &p2m_guests);
 	mutex_unlock(&p2m_guests_lock);
 	return guest;
@@ -203,6 +204,32 @@ struct p2m_guest *p2m_guest_find(u64 id)
 	list_for_each_entry(guest, &p2m_guests, link) {
 		if (guest->id == id) {
 			/* The last put takes it off the list under this lock. */
+			refcount_inc(&guest->ref);
+			found = guest;
+			break;
+		}
+	}
+	mutex_unlock(&p2m_guests_lock);
+	return found;
+}
+
+/**
+ * p2m_guest_next() - the guest after a number
+ * @id: the number; 0 for the first guest
+ *
+ * To visit all guests, holding none of them up meanwhile.
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ */
+struct p2m_guest *p2m_guest_next(u64 id)
+{
+	struct p2m_guest *guest, *found = NULL;
+
+	mutex_lock(&p2m_guests_lock);
+	/* The list is in the order of making. */
+	list_for_each_entry(guest, &p2m_guests, link) {
+		if (guest->id > id) {
 			refcount_inc(&guest->ref);
 			found = guest;
 			break;

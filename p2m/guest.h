@@ -124,6 +124,7 @@ int p2m_guests_init(void);
 void p2m_guests_exit(void);
 struct p2m_guest *p2m_guest_create(void);
 struct p2m_guest *p2m_guest_find(u64 id);
+struct p2m_guest *p2m_guest_next(u64 id);
 void p2m_guest_put(struct p2m_guest *guest);
 void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns);
 void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats);
@@ -222,6 +223,9 @@ int p2m_pod_make_room(struct p2m_guest *guest);
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range);
+
+/* audit.c */
+int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit);
 
 /* debugfs.c */
 void p2m_debugfs_init(void);

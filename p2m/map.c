@@ -185,6 +185,16 @@ static void p2m_count_leaf(struct p2m_map *map, u64 leaf, long sign)
 		     sign * (1L << p2m_entry_order(entry)));
 }
 
+/* Note in the page of an entry whose it is. */
+static void p2m_set_owner(struct p2m_map *map, unsigned long gfn,
+			  struct p2m_entry entry)
+{
+	struct page *page = p2m_entry_page(entry);
+
+	if (page && p2m_type_is_owned(p2m_entry_type(entry)) && !PageTail(page))
+		set_page_private(page, p2m_page_owner(map, gfn));
+}
+
 /**
  * p2m_map_init() - make an empty map
  * @map: the map
@@ -196,6 +206,7 @@ static void p2m_count_leaf(struct p2m_map *map, u64 leaf, long sign)
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock)
 {
 	map->lock = lock;
+	map->id = 0;
 	map->counts = alloc_percpu_gfp(struct p2m_type_counts,
 				       GFP_KERNEL_ACCOUNT);
 	if (!map->counts)
@@ -318,6 +329,7 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 	if (!slot)
 		return -ENOMEM;
 	old = *slot;
+	p2m_set_owner(map, gfn, entry);
 	/* What is in the page comes before the entry, for p2m_lookup(). */
 	smp_store_release(slot, entry.val);
 	p2m_count_leaf(map, entry.val, 1);

@@ -90,11 +90,13 @@ struct p2m_type_counts {
  * @top: the table of the highest level
  * @lock: guards the entries
  * @counts: per CPU
+ * @id: tells it from other maps
  */
 struct p2m_map {
 	u64				*top;
 	struct p2m_rangelock		*lock;
 	struct p2m_type_counts __percpu	*counts;
+	u64				id;
 };
 
 static inline enum p2m_type p2m_entry_type(struct p2m_entry entry)
@@ -147,6 +149,22 @@ static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
 	if (page && p2m_entry_order(entry))
 		page += gfn & (P2M_TABLE_ENTRIES - 1);
 	return page;
+}
+
+/*
+ * A page of one of these types is one frame's, or one chunk's, and says whose: for
+ * p2m_audit().  A page of another type may be used otherwise by who made it so.
+ */
+static inline bool p2m_type_is_owned(enum p2m_type type)
+{
+	return type == p2m_ram_rw || type == p2m_logdirty;
+}
+
+/* What page_private() says, of a large page that of its first part. */
+static inline unsigned long p2m_page_owner(struct p2m_map *map,
+					   unsigned long gfn)
+{
+	return map->id << (P2M_TABLE_LEVELS * P2M_TABLE_BITS) | gfn;
 }
 
 u64 p2m_type_access(enum p2m_type type);

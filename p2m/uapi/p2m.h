@@ -63,6 +63,15 @@
  *   P2M_GET_STATS (struct p2m_stats)
  *     The guest's counters.  They are not read all at one instant.
  *
+ *   P2M_AUDIT (struct p2m_audit)
+ *     Hold all of the guest, and check all that the kernel knows of it against
+ *     itself: counts by type, references to pages, that no frame has a page of
+ *     another's, that what is paged is in the store and nothing else is.  What
+ *     does not agree is counted in @errors, and of each kind the first is in the
+ *     kernel's log.  That is a bug of the kernel's: please report it.
+ *       EINTR      a signal came before all of the guest was held
+ *       ENOMEM     no memory to hold it
+ *
  *   P2M_PAGE_OUT (struct p2m_range)
  *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
  *     The guest may run meanwhile; a frame that it touches comes back.  Any
@@ -312,6 +321,26 @@ struct p2m_stats {
 	__u64 foreign;
 };
 
+/** P2M_AUDIT_TYPES - types that p2m_audit has room for */
+#define P2M_AUDIT_TYPES		16
+
+/**
+ * struct p2m_audit - what an audit found
+ * @size: in: sizeof(struct p2m_audit)
+ * @flags: in: must be 0
+ * @errors: out: how many things do not agree; anything but 0 is a bug
+ * @pages: out: frames that have a page
+ * @types: out: frames by type: nothing there, ram_rw, logdirty, shared,
+ * paging_out, paged, paging_in, pod, ... (see p2m/map.h)
+ */
+struct p2m_audit {
+	__u32 size;
+	__u32 flags;
+	__u64 errors;
+	__u64 pages;
+	__u64 types[P2M_AUDIT_TYPES];
+};
+
 /**
  * struct p2m_range - frames to work on, and how far that got
  * @size: in: sizeof(struct p2m_range)
@@ -415,6 +444,7 @@ struct p2m_pod {
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
 #define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
+#define P2M_AUDIT		_IO(P2M_IOC, 0x02)
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
 #define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)

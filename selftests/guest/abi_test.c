@@ -23,6 +23,7 @@
 #define DIRTY_SIZE_1	56
 #define FOREIGN_SIZE_1	32
 #define POD_SIZE_1	40
+#define AUDIT_SIZE_1	152
 
 /* Any call's structure, and room for one from the future */
 union call {
@@ -67,6 +68,13 @@ FIXTURE_VARIANT_ADD(abi, get_stats)
 	.cmd = P2M_GET_STATS,
 	.first_size = STATS_SIZE_1,
 	.size = sizeof(struct p2m_stats),
+};
+
+FIXTURE_VARIANT_ADD(abi, audit)
+{
+	.cmd = P2M_AUDIT,
+	.first_size = AUDIT_SIZE_1,
+	.size = sizeof(struct p2m_audit),
 };
 
 FIXTURE_VARIANT_ADD(abi, page_out)
@@ -194,6 +202,8 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		memset(call->bytes, 0x5a, INFO_SIZE_1);
 	} else if (cmd == P2M_GET_STATS) {
 		memset(call->bytes, 0x5a, STATS_SIZE_1);
+	} else if (cmd == P2M_AUDIT) {
+		memset(call->bytes, 0x5a, AUDIT_SIZE_1);
 	} else if (cmd == P2M_DIRTY_GET) {
 		memset(call->bytes, 0x5a, DIRTY_SIZE_1);
 		call->dirty.gfn = 0;

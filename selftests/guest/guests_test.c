@@ -12,6 +12,7 @@
 
 #define NR_FRAMES	P2M_CHUNK
 #define MAX_GUESTS	4
+#define P2M_AUDIT_ALL	"/sys/kernel/debug/p2m/audit"
 
 FIXTURE(guests)
 {
@@ -342,6 +343,54 @@ TEST_F_TIMEOUT(guests, another_process_takes_the_descriptor_and_pages, 60)
 	EXPECT_EQ(NR_FRAMES, p2m_stats(fd).paged);
 	close(fd);
 	munmap(talk, P2M_PAGE_SIZE);
+}
+
+/* Of the kernel's audit of all guests: the errors, and is each guest there? */
+static u64 audit_all(struct p2m_mem *mem, int n)
+{
+	FILE *file = fopen(P2M_AUDIT_ALL, "r");
+	u64 id, seen = 0, errors = ~0UL;
+	char line[512];
+	int i;
+
+	TEST_ASSERT(file, "open %s", P2M_AUDIT_ALL);
+	while (fgets(line, sizeof(line), file)) {
+		sscanf(line, "errors %lu", &errors);
+		if (sscanf(line, "guest=%lu ", &id) != 1)
+			continue;
+		for (i = 0; i < n; i++)
+			seen += id == p2m_info(mem[i].fd).guest;
+	}
+	fclose(file);
+	TEST_ASSERT(seen == n, "%lu of %d guests in %s", seen, n, P2M_AUDIT_ALL);
+	return errors;
+}
+
+TEST_F_TIMEOUT(guests, audits_find_nothing_while_guests_run_and_are_paged, 60)
+{
+	struct p2m_audit audit;
+	int i, rounds;
+	u64 frames;
+
+	for (i = 0; i < 2; i++) {
+		p2m_mem_open_huge(&self->mem[i], NR_FRAMES);
+		p2m_vm_create(&self->vm[i], &self->mem[i], 1, p2m_guest_worker);
+		p2m_vm_start(&self->vm[i]);
+	}
+	for (rounds = 0; rounds < 10; rounds++) {
+		for (i = 0; i < 2; i++) {
+			p2m_move(self->mem[i].fd, P2M_PAGE_OUT, rounds * 50, 50);
+			p2m_move(self->mem[i].fd, P2M_COLLAPSE, 0, NR_FRAMES);
+			audit = p2m_audit(self->mem[i].fd);
+			frames = audit.pages;
+			EXPECT_GE(NR_FRAMES, frames);
+		}
+		EXPECT_EQ(0, audit_all(self->mem, 2));
+	}
+	for (i = 0; i < 2; i++) {
+		p2m_vm_stop(&self->vm[i]);
+		EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm[i]));
+	}
 }
 
 TEST_HARNESS_MAIN

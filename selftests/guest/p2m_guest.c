@@ -223,9 +223,23 @@ void p2m_mem_open_huge(struct p2m_mem *mem, u64 nr)
 	mem_open(mem, nr, p2m_map_huge);
 }
 
+/* All that the kernel knows of a guest agrees, or the test has failed. */
+struct p2m_audit p2m_audit(int fd)
+{
+	struct p2m_audit audit = { .size = sizeof(audit) };
+	int ret = p2m_call(fd, P2M_AUDIT, &audit);
+
+	TEST_ASSERT(!ret, "P2M_AUDIT: %s", strerror(-ret));
+	TEST_ASSERT(!audit.errors, "P2M_AUDIT: %llu errors; see the kernel's log",
+		    audit.errors);
+	return audit;
+}
+
 /* Closes what is left of it: a test may have closed or unmapped some. */
 void p2m_mem_close(struct p2m_mem *mem)
 {
+	if (mem->fd > 0)
+		p2m_audit(mem->fd);
 	if (mem->hva)
 		TEST_ASSERT(!munmap(mem->hva, mem->nr * P2M_PAGE_SIZE),
 			    "munmap");

@@ -100,6 +100,7 @@ void *p2m_map_huge(int fd, u64 gfn, u64 nr);
 int p2m_call(int fd, unsigned long cmd, void *arg);
 struct p2m_info p2m_info(int fd);
 struct p2m_stats p2m_stats(int fd);
+struct p2m_audit p2m_audit(int fd);
 struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr);
 u64 p2m_move_all(int fd, unsigned long cmd);
 

@@ -42,7 +42,7 @@ static int map_test_init(struct kunit *test)
 	f->page = alloc_pages(GFP_KERNEL | __GFP_COMP, P2M_2M);
 	if (!f->page)
 		return -ENOMEM;
-	p2m_rangelock_init(&f->lock, "map test");
+	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&f->lock, "map test"), 0);
 	test->priv = f;
 	return p2m_map_init(&f->map, &f->lock);
 }
