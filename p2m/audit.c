@@ -12,6 +12,7 @@
  *  - a page that is not shared says that it is this frame's: see p2m_page_owner().
  *    So it can be in no other, of this guest or another
  *  - what is in the store according to the map is there, and nothing else is
+ *  - the account of populate-on-demand agrees with the map: see p2m_pod_audit()
  *
  * What is to be checked for a type is in p2m_audit_type().
  */
@@ -243,6 +244,16 @@ static void p2m_audit_store(struct p2m_auditor *a)
 	}
 }
 
+static void p2m_audit_pool(struct p2m_auditor *a)
+{
+	unsigned int errors = p2m_pod_audit(a->guest);
+
+	a->audit->errors += errors;
+	if (errors)
+		pr_warn_ratelimited("p2m: guest %llu: the pool of populate-on-demand does not agree with the map\n",
+				    a->guest->id);
+}
+
 /**
  * p2m_audit() - see whether all that is known of a guest agrees
  * @guest: the guest
@@ -268,6 +279,7 @@ int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 	p2m_audit_map(&a);
 	p2m_audit_counts(&a);
 	p2m_audit_store(&a);
+	p2m_audit_pool(&a);
 	put_p2m_all(&guest->lock);
 	return 0;
 }

@@ -154,7 +154,7 @@
  *     ENOMEM     no memory for the store (out), or for the guest (in, collapse; to
  *                sweep a part of 2 MB)
  *     EIO        the store could not be read
- *     EBUSY      P2M_COLLAPSE: log-dirty is on, which has no chunks
+ *     EBUSY      P2M_COLLAPSE: log-dirty is on
  *
  *   P2M_DIRTY_START (struct p2m_dirty_switch)
  *     From now on remember which frames are written to, by the guest, the VMM,

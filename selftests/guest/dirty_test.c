@@ -442,6 +442,24 @@ TEST_F(dirty, a_long_range_is_done_in_parts)
 	free(bitmap);
 }
 
+TEST_F(dirty, a_guest_may_be_sparse)
+{
+	char *hva = p2m_map(self->mem.fd, P2M_MAX_GFNS - 2, 2);
+	unsigned char is = 0xaa;
+	struct p2m_dirty arg;
+
+	WRITE_ONCE(hva[0], 1);
+	WRITE_ONCE(hva[P2M_PAGE_SIZE], 1);
+	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	WRITE_ONCE(hva[P2M_PAGE_SIZE], 2);
+	arg = dirty_arg(P2M_MAX_GFNS - 3, 3, &is, P2M_DIRTY_CLEAN);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
+	EXPECT_EQ(P2M_MAX_GFNS, arg.next);
+	EXPECT_EQ(4, is);
+	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
+	munmap(hva, 2 * P2M_PAGE_SIZE);
+}
+
 /* ------------------------------------------------------------------ */
 /* Those whose pages somebody references                               */
 /* ------------------------------------------------------------------ */
