@@ -73,7 +73,7 @@ static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
 /* Are the contents of a frame in the guest's store? */
 static bool p2m_audit_in_store(struct p2m_entry entry)
 {
-	return p2m_entry_type(entry) == p2m_paged;
+	return p2m_entry_in_store(entry);
 }
 
 /* ------------------------------------------------------------------ */

@@ -23,6 +23,13 @@ static int p2m_open(struct inode *inode, struct file *file)
 	return 0;
 }
 
+/* A process closes one of its descriptors, maybe by dying. */
+static int p2m_flush(struct file *file, fl_owner_t id)
+{
+	p2m_pager_flush(file->private_data, id);
+	return 0;
+}
+
 static int p2m_release(struct inode *inode, struct file *file)
 {
 	p2m_guest_put(file->private_data);
@@ -63,7 +70,7 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	struct p2m_info *info = arg;
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD | P2M_FEATURE_AUDIT;
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD | P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -159,6 +166,36 @@ static int p2m_ioctl_pod_sweep(struct p2m_guest *guest, void *arg)
 	return p2m_pod_sweep(guest, arg);
 }
 
+static int p2m_ioctl_pager_attach(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_attach(guest, arg);
+}
+
+static int p2m_ioctl_pager_detach(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_detach(guest);
+}
+
+static int p2m_ioctl_nominate(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_nominate(guest, arg);
+}
+
+static int p2m_ioctl_evict(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_evict(guest, arg);
+}
+
+static int p2m_ioctl_prep(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_prep(guest, arg);
+}
+
+static int p2m_ioctl_resume(struct p2m_guest *guest, void *arg)
+{
+	return p2m_pager_resume(guest, arg);
+}
+
 /*
  * The calls: what each takes, how much of that the first published version had,
  * and what does it; which flags it knows; and, for those that must know whether
@@ -190,6 +227,15 @@ static const struct p2m_call {
 	{ P2M_POD_SET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_set },
 	{ P2M_POD_GET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_get },
 	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56, p2m_ioctl_pod_sweep },
+	{ P2M_PAGER_ATTACH, sizeof(struct p2m_pager_attach), 16,
+	  p2m_ioctl_pager_attach },
+	{ P2M_PAGER_DETACH, sizeof(struct p2m_pager_detach), 8,
+	  p2m_ioctl_pager_detach },
+	{ P2M_NOMINATE, sizeof(struct p2m_range), 56, p2m_ioctl_nominate },
+	{ P2M_EVICT, sizeof(struct p2m_page), 24, p2m_ioctl_evict },
+	{ P2M_PREP, sizeof(struct p2m_page), 24, p2m_ioctl_prep,
+	  P2M_PREP_RESUME | P2M_PREP_LOST },
+	{ P2M_RESUME, sizeof(struct p2m_range), 56, p2m_ioctl_resume },
 };
 
 union p2m_any_arg {
@@ -201,6 +247,9 @@ union p2m_any_arg {
 	struct p2m_dirty_call dirty;
 	struct p2m_foreign_call foreign;
 	struct p2m_pod pod;
+	struct p2m_pager_attach pager_attach;
+	struct p2m_pager_detach pager_detach;
+	struct p2m_page page;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)
@@ -261,9 +310,24 @@ static long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 	return err;
 }
 
+static ssize_t p2m_read(struct file *file, char __user *buf, size_t count,
+			loff_t *pos)
+{
+	return p2m_pager_read(file->private_data, buf, count,
+			      file->f_flags & O_NONBLOCK);
+}
+
+static __poll_t p2m_poll(struct file *file, poll_table *wait)
+{
+	return p2m_pager_poll(file->private_data, file, wait);
+}
+
 static const struct file_operations p2m_fops = {
 	.owner = THIS_MODULE,
 	.open = p2m_open,
+	.flush = p2m_flush,
+	.read = p2m_read,
+	.poll = p2m_poll,
 	.release = p2m_release,
 	.mmap = p2m_mmap,
 	/* So that what is 2 MB can be mapped so. */

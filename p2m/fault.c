@@ -90,15 +90,18 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 
 /* See to it that @gfn, which is held, has a page. */
 static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
-			struct p2m_entry entry, bool huge)
+			struct p2m_entry entry, bool huge, bool write)
 {
 	/* Log-dirty wants to hear of each frame. */
 	huge = huge && !guest->log_dirty;
 	switch (p2m_entry_type(entry)) {
 	case p2m_mmio_dm:
 		return p2m_populate_zero(guest, gfn, huge);
+	case p2m_paging_out:
 	case p2m_paged:
-		return p2m_paging_populate(guest, gfn);
+	case p2m_paging_in:
+	case p2m_prepped:
+		return p2m_pager_populate(guest, gfn, write);
 	case p2m_pod:
 		return p2m_pod_populate(guest, gfn, huge);
 	default:
@@ -110,8 +113,12 @@ static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
 static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	int err;
 
 	switch (p2m_entry_type(entry)) {
+	case p2m_paging_out:
+		err = p2m_pager_populate(guest, gfn, true);
+		return err ?: p2m_dirty_mark(guest, gfn);
 	case p2m_ram_rw:
 	case p2m_logdirty:
 		return p2m_dirty_mark(guest, gfn);
@@ -127,18 +134,18 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
  * @write: it is going to be written to
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -ENOMEM; -EIO if the store could not be read; -EBUSY if it cannot be
- * had at once.
+ * Return: 0; -ENOMEM; -EIO if the contents cannot be read; -ENOSPC if the pool of
+ * populate-on-demand is empty; -EBUSY if a pager has to be asked.
  */
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	int err;
 
-	err = p2m_populate(guest, gfn, entry, false);
+	err = p2m_populate(guest, gfn, entry, false, write);
 	if (!err && write)
 		err = p2m_make_writable(guest, gfn);
-	if (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
+	if (err == -EAGAIN || (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn))))
 		err = -EBUSY;
 	return err;
 }
@@ -168,6 +175,8 @@ static vm_fault_t p2m_error(int err)
 		return VM_FAULT_OOM;
 	case -EINTR:
 		return VM_FAULT_NOPAGE;	/* the signal will be found */
+	case -EAGAIN:
+		return VM_FAULT_RETRY;	/* when the pager has answered */
 	default:
 		return VM_FAULT_SIGBUS;
 	}
@@ -178,11 +187,12 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, vmf->pgoff);
 	enum p2m_type type = p2m_entry_type(entry);
+	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	struct page *page;
 	int err;
 
-	err = p2m_populate(guest, vmf->pgoff, entry, p2m_fault_huge(vmf));
-	if (!err && (vmf->flags & FAULT_FLAG_WRITE))
+	err = p2m_populate(guest, vmf->pgoff, entry, p2m_fault_huge(vmf), write);
+	if (!err && write)
 		err = p2m_make_writable(guest, vmf->pgoff);
 	if (!err) {
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
@@ -213,6 +223,45 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 	return err ? p2m_error(err) : VM_FAULT_NOPAGE;
 }
 
+/* How to wait for the pager in a fault that may be retried. */
+static unsigned int p2m_fault_state(struct vm_fault *vmf)
+{
+	unsigned int user = FAULT_FLAG_INTERRUPTIBLE | FAULT_FLAG_USER;
+
+	/*
+	 * The kernel's own touches of user memory go on after a signal that does
+	 * not kill: interrupt them once, for who cares, but not for ever.
+	 */
+	if ((vmf->flags & user) == user ||
+	    (vmf->flags & FAULT_FLAG_INTERRUPTIBLE &&
+	     !(vmf->flags & FAULT_FLAG_TRIED)))
+		return TASK_INTERRUPTIBLE;
+	return vmf->flags & FAULT_FLAG_KILLABLE ? TASK_KILLABLE :
+						  TASK_UNINTERRUPTIBLE;
+}
+
+/* The pager has been asked for @gfn. */
+static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
+{
+	unsigned long gfn = vmf->pgoff;
+	struct file *file;
+
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
+		/* Whatever comes of it, the touch is made again. */
+		p2m_pager_wait(guest, gfn, TASK_KILLABLE);
+		return VM_FAULT_NOPAGE;
+	}
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	/* Without mmap_lock the mapping may go, and with it the guest. */
+	file = get_file(vmf->vma->vm_file);
+	p2m_release_fault_lock(vmf);
+	p2m_pager_wait(guest, gfn, p2m_fault_state(vmf));
+	fput(file);
+	return VM_FAULT_RETRY;
+}
+
 static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	unsigned long gfn = vmf->pgoff;
@@ -234,6 +283,8 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	put_p2m_gfn(&guest->lock, gfn);
 	if (err == -ENOSPC)
 		return p2m_fault_no_room(vmf, guest);
+	if (err == -EAGAIN)
+		return p2m_fault_pager(vmf, guest);
 	return err ? p2m_error(err) : VM_FAULT_LOCKED;
 }
 

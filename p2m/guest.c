@@ -162,7 +162,7 @@ static void p2m_drop_entry(struct p2m_entry entry, void *arg)
 
 	if (page)
 		p2m_pages_free(page, p2m_entry_order(entry));
-	else if (p2m_entry_type(entry) == p2m_paged)
+	else if (p2m_entry_in_store(entry))
 		p2m_store_account(-1);	/* the store goes as a whole */
 }
 
@@ -181,6 +181,7 @@ void p2m_guest_put(struct p2m_guest *guest)
 	mutex_unlock(&p2m_guests_lock);
 
 	mem_cgroup_put(guest->memcg);
+	p2m_pager_free(guest);
 	fput(guest->store);
 	p2m_inode_put(guest->inode);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, NULL);
@@ -279,7 +280,8 @@ void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
 	P2M_COUNTERS(P2M_COUNTER)
 #undef P2M_COUNTER
 
-	stats->paged = p2m_map_count(&guest->map, p2m_paged);
+	stats->paged = p2m_map_count(&guest->map, p2m_paged) +
+		       p2m_map_count(&guest->map, p2m_paging_in);
 	stats->resident = 0;
 	for (type = 0; type < P2M_NR_TYPES; type++)
 		if (p2m_type_access(type))

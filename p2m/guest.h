@@ -33,11 +33,18 @@
 #include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
+#include <linux/poll.h>
 #include <linux/refcount.h>
 
 #include "p2m_rangelock.h"
 #include "p2m/map.h"
 #include "p2m/uapi/p2m.h"
+
+/*
+ * Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait.  No more
+ * than there are bits in a u64.
+ */
+#define P2M_BATCH	64
 
 /* What is counted for a guest; p2m_stats in uapi/p2m.h says what each is. */
 #define P2M_COUNTERS(x)							\
@@ -81,7 +88,8 @@ struct p2m_pool {
  * @gfns: the guest's size; only grows
  * @log_dirty: is dirty.c remembering writes; changes while all is held
  * @inode: its address space is what maps the guest, and is zapped
- * @store: a shmem file; the contents of gfn, if paged, are its page gfn
+ * @store: a shmem file; the contents of gfn, if in the store, are its page gfn
+ * @pager: what there is for a pager process; NULL until there is the first
  * @memcg: who is charged
  * @pool: what it is populated from on demand
  * @counters: per CPU
@@ -97,6 +105,7 @@ struct p2m_guest {
 	bool				log_dirty;
 	struct inode			*inode;
 	struct file			*store;
+	struct p2m_pager		*pager;
 	struct mem_cgroup		*memcg;
 	struct p2m_pool			pool;
 	struct p2m_counters __percpu	*counters;
@@ -196,6 +205,28 @@ int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
+int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
+		 struct p2m_range *range, unsigned long *end, u64 *busy);
+int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
+		    struct page *page);
+void p2m_store_free(struct p2m_guest *guest, unsigned long gfn);
+
+/* pager.c */
+int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg);
+int p2m_pager_detach(struct p2m_guest *guest);
+void p2m_pager_flush(struct p2m_guest *guest, fl_owner_t id);
+void p2m_pager_free(struct p2m_guest *guest);
+int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range);
+int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg);
+int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg);
+int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range);
+ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
+		       bool nonblock);
+__poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
+			poll_table *wait);
+int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write);
+int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
+		   unsigned int state);
 
 /* dirty.c */
 struct p2m_dirty_result {

@@ -51,7 +51,8 @@ struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
 /**
  * p2m_retype_entry() - the same page, order and dirtiness, of another type
  * @entry: the entry
- * @type: the type; if it has no page, the page is left out
+ * @type: the type; if it has no page, the page is left out, and if its contents are
+ * not elsewhere, so is where they are
  *
  * Context: any.
  * Return: the entry.
@@ -63,6 +64,24 @@ struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type)
 	new.val |= entry.val & (P2M_PS | P2M_D);
 	if (new.val & P2M_RWX)
 		new.val |= entry.val & P2M_PFN_MASK;
+	else if (type == p2m_paged || type == p2m_paging_in)
+		new.val |= entry.val & P2M_WHERE;
+	return new;
+}
+
+/**
+ * p2m_paged_entry() - the entry when its contents have gone elsewhere
+ * @entry: the entry, of 4 KB
+ * @where: bits of P2M_WHERE; 0 if the contents are lost
+ *
+ * Context: any.
+ * Return: the entry, of type paged, as dirty as before.
+ */
+struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
+
+	new.val |= (entry.val & P2M_D) | where;
 	return new;
 }
 

@@ -5,13 +5,15 @@
  * The tables are those of EPT: four levels of 512 entries, eight bytes each.
  * A leaf is in a table of level 0 and maps a frame, or of level 1 and maps 2 MB:
  *
- *	 63 62   56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
- *	+--+-------+------+------------------+-----+-+-+--+----+-+-+-+
- *	| 0|   0   | type |       pfn        |  0  |D|0|PS| 0  |X|W|R|
- *	+--+-------+------+------------------+-----+-+-+--+----+-+-+-+
+ *	 63 58 57 56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
+ *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
+ *	|  0  |G |S | type |       pfn        |  0  |D|0|PS| 0  |X|W|R|
+ *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
  *
  * R, W, X: what the guest may do, which follows from the type.  PS: this maps
  * 2 MB.  D: written to since log-dirty last looked, whatever the type is by now.
+ * S, G: for types paged and paging_in, who has the contents: the store, the pager,
+ * or both; neither, if they are lost.
  * The type is where hardware ignores it.  An entry of 0 has type mmio_dm: nothing
  * there.
  *
@@ -39,6 +41,9 @@
 #define P2M_PFN_MASK		0x000ffffffffff000ULL
 #define P2M_TYPE_SHIFT		52
 #define P2M_TYPE_MASK		(0xfULL << P2M_TYPE_SHIFT)
+#define P2M_STORED		(1ULL << 56)
+#define P2M_PAGER		(1ULL << 57)
+#define P2M_WHERE		(P2M_STORED | P2M_PAGER)
 
 #define P2M_TABLE_BITS		9
 #define P2M_TABLE_ENTRIES	(1 << P2M_TABLE_BITS)
@@ -59,7 +64,8 @@
 	x(paging_out,	P2M_RWX)	/* nominated: a page, on its way out */ \
 	x(paged,	0)		/* in the store, or with the pager */ \
 	x(paging_in,	0)		/* the pager has been asked for it */ \
-	x(pod,		0)		/* to be populated on demand */
+	x(pod,		0)		/* to be populated on demand */	\
+	x(prepped,	P2M_RWX)	/* a page, filled; not resumed yet */
 
 /** enum p2m_type - what a gfn is */
 enum p2m_type {
@@ -132,6 +138,16 @@ static inline unsigned long p2m_entry_end(unsigned long gfn,
 	       (1UL << p2m_entry_order(entry));
 }
 
+static inline bool p2m_entry_in_store(struct p2m_entry entry)
+{
+	return entry.val & P2M_STORED;
+}
+
+static inline bool p2m_entry_with_pager(struct p2m_entry entry)
+{
+	return entry.val & P2M_PAGER;
+}
+
 /* The page of an entry that has one, else NULL; the first one, if it is 2 MB. */
 static inline struct page *p2m_entry_page(struct p2m_entry entry)
 {
@@ -171,6 +187,7 @@ u64 p2m_type_access(enum p2m_type type);
 struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page);
 struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type);
 struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page);
+struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where);
 
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock);
 void p2m_map_destroy(struct p2m_map *map,

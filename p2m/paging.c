@@ -28,12 +28,6 @@
 #include "guest.h"
 #include "trace.h"
 
-/*
- * Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait.  No more
- * than there are bits in a u64.
- */
-#define P2M_BATCH	64
-
 /* ------------------------------------------------------------------ */
 /* The store                                                           */
 /* ------------------------------------------------------------------ */
@@ -44,8 +38,17 @@ static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
 					   GFP_HIGHUSER | __GFP_NOWARN);
 }
 
-static int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
-			   struct page *page)
+/**
+ * p2m_store_write() - put a frame's contents into the store
+ * @guest: the guest
+ * @gfn: the frame
+ * @page: its page
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -ENOMEM if the store is full.
+ */
+int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
+		    struct page *page)
 {
 	struct page *to = p2m_store_page(guest, gfn);
 
@@ -70,7 +73,14 @@ static int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-static void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
+/**
+ * p2m_store_free() - drop a frame's contents from the store
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * Context: process context, holding @gfn; may sleep.
+ */
+void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
 {
 	loff_t start = (loff_t)gfn << PAGE_SHIFT;
 
@@ -89,16 +99,18 @@ static void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
  * @gfn: the frame, of type paged
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page to be had; -EIO if
- * the store could not be read.  After an error @gfn is paged as before.
+ * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page to be
+ * had; -EIO if the store could not be read, or has it not.  After an error @gfn is
+ * as before.
  */
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct p2m_entry entry;
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page;
 	int err;
 
-	lockdep_assert_p2m_held(&guest->lock, gfn, 0);
+	if (!p2m_entry_in_store(entry))
+		return -EIO;
 	page = p2m_page_alloc(GFP_HIGHUSER);
 	if (!page) {
 		err = -ENOMEM;
@@ -112,7 +124,6 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 		goto out;
 	}
 	__SetPageUptodate(page);
-	entry = p2m_get_entry(&guest->map, gfn);
 	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
 	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
 	p2m_store_free(guest, gfn);
@@ -127,12 +138,15 @@ static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr, struct p2m_range *range)
 {
 	unsigned long end = gfn + nr;
+	struct p2m_entry entry;
 	int err;
 
 	for (; gfn < end; gfn++) {
 		if (range->max && range->done == range->max)
 			break;
-		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) == p2m_paged) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) == p2m_paged &&
+		    p2m_entry_in_store(entry)) {
 			err = p2m_paging_populate(guest, gfn);
 			if (err) {
 				range->next = gfn;
@@ -164,14 +178,14 @@ static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
 
 /*
  * Nominate what there is in [gfn, end), a batch: only pages that nobody
- * references but the map, and the page tables that are going to be zapped.  In
- * @busy a bit is set for each frame whose page somebody does, counted from @gfn.
- * Returns the end of what was looked at.
+ * references but the map, and the page tables that are going to be zapped; those
+ * that the pager has nominated as well.  In @busy a bit is set for each frame whose
+ * page somebody does, counted from @gfn.  Returns the end of what was looked at.
  */
-static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
-				  unsigned long end,
-				  const struct p2m_range *range,
-				  unsigned long *nominated, u64 *busy)
+static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
+					unsigned long gfn, unsigned long end,
+					const struct p2m_range *range,
+					unsigned long *nominated, u64 *busy)
 {
 	unsigned long first = gfn;
 	struct p2m_entry entry;
@@ -182,7 +196,8 @@ static unsigned long p2m_nominate(struct p2m_guest *guest, unsigned long gfn,
 		if (range->max && range->done + *nominated == range->max)
 			break;
 		entry = p2m_get_entry(&guest->map, gfn);
-		if (!p2m_is_ram(entry))
+		if (!p2m_is_ram(entry) &&
+		    p2m_entry_type(entry) != p2m_paging_out)
 			continue;
 		page = p2m_entry_page(entry);
 		if (page_count(page) > 1 + page_mapcount(page)) {
@@ -218,7 +233,8 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 		p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
 		return err;
 	}
-	p2m_change_type(guest, gfn, p2m_paged);
+	p2m_change_entry(guest, gfn, p2m_paged_entry(p2m_get_entry(&guest->map, gfn),
+						     P2M_STORED));
 	p2m_pages_free(page, P2M_4K);
 	p2m_count_event(guest, paged_out);
 	return 0;
@@ -235,30 +251,60 @@ static unsigned long p2m_count_ram(struct p2m_guest *guest, unsigned long gfn,
 	return count;
 }
 
+/**
+ * p2m_nominate() - nominate what can be of a batch, and unmap it
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many, at most P2M_BATCH, of one chunk
+ * @range: @max and @done are looked at; if not all of the batch could be, @busy
+ * and @next are set
+ * @end: out: where what was looked at ends
+ * @busy: out: a bit for each frame whose page somebody holds, counted from @gfn
+ *
+ * What is of type paging_out in [@gfn, @end) after that was nominated, but
+ * somebody may have got hold of its page before it was unmapped.
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: 0; -ENOMEM.
+ */
+int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
+		 struct p2m_range *range, unsigned long *end, u64 *busy)
+{
+	unsigned long nominated, held;
+	int err;
+
+	*busy = 0;
+	*end = gfn;
+	err = p2m_shatter(guest, gfn);
+	if (err == -EBUSY) {
+		held = p2m_count_ram(guest, gfn, nr);
+		range->busy += held;
+		this_cpu_add(guest->counters->busy, held);
+		range->next = gfn + nr;
+		return 0;
+	}
+	range->next = gfn;
+	if (err)
+		return err;
+	*end = p2m_nominate_pages(guest, gfn, gfn + nr, range, &nominated, busy);
+	range->next = *end;
+	if (nominated)
+		p2m_unmap(guest, gfn, *end - gfn);
+	return 0;
+}
+
 /* Page out what can be of a batch, which is held. */
 static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long nr, struct p2m_range *range)
 {
-	unsigned long nominated, end;
 	struct p2m_entry entry;
+	unsigned long end;
 	u64 busy;
 	int err;
 
-	err = p2m_shatter(guest, gfn);
-	if (err == -EBUSY) {
-		end = p2m_count_ram(guest, gfn, nr);
-		range->busy += end;
-		this_cpu_add(guest->counters->busy, end);
-		range->next = gfn + nr;
-		return 0;
-	}
-	if (err) {
-		range->next = gfn;
+	err = p2m_nominate(guest, gfn, nr, range, &end, &busy);
+	if (err)
 		return err;
-	}
-	end = p2m_nominate(guest, gfn, gfn + nr, range, &nominated, &busy);
-	if (nominated)
-		p2m_unmap(guest, gfn, end - gfn);
 
 	for (; gfn < end; gfn++, busy >>= 1) {
 		entry = p2m_get_entry(&guest->map, gfn);
@@ -279,7 +325,6 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 		if (err)
 			p2m_count_event(guest, busy);
 	}
-	range->next = end;
 	return 0;
 }
 

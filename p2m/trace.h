@@ -36,6 +36,11 @@ DEFINE_EVENT(p2m_gfn, p2m_populate,
 	TP_PROTO(u64 guest, unsigned long gfn, int err),
 	TP_ARGS(guest, gfn, err));
 
+/* The pager was asked for a frame; to be written to if @err is 1. */
+DEFINE_EVENT(p2m_gfn, p2m_event,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err));
+
 /* A touch: what was there (enum p2m_type), and what the processor was told. */
 TRACE_EVENT(p2m_fault,
 	TP_PROTO(u64 guest, unsigned long gfn, unsigned int type,

@@ -33,9 +33,9 @@
  *
  *   A touch of a mapped frame that cannot be given a page raises SIGBUS (KVM
  *   reports -EFAULT from KVM_RUN) when the contents cannot be read back from
- *   the store, or when the guest is populated on demand and its pool is empty
- *   (see P2M_POD_SET), and is an out-of-memory event (VM_FAULT_OOM) when no page
- *   can be allocated.
+ *   the store, or were with a pager that is gone, or when the guest is populated
+ *   on demand and its pool is empty (see P2M_POD_SET), and is an out-of-memory
+ *   event (VM_FAULT_OOM) when no page can be allocated.
  *
  * THE CALLS
  *
@@ -233,6 +233,110 @@
  *                 and has not answered: try again
  *       EINTR     a signal came first
  *
+ * THE PAGER
+ *
+ *   A process that has a descriptor of the guest can be its pager: keep the
+ *   contents of frames, wherever it likes, and give them back when it is asked.
+ *   Who knows userfaultfd(2) will find: an event for a frame that is touched;
+ *   read(2), poll(2) and epoll(7); a call that fills the frame and wakes who waits
+ *   for it.  It is the file of the guest itself that is read, and frames go out
+ *   through it as well.  In short:
+ *
+ *     fd = pidfd_getfd(pidfd of the VMM, number of the descriptor there)
+ *     P2M_PAGER_ATTACH
+ *     P2M_NOMINATE a range; P2M_EVICT each frame of it     to make memory free
+ *     poll, read events; P2M_PREP each, with P2M_PREP_RESUME       for ever
+ *
+ *   P2M_PAGE_OUT and P2M_PAGE_IN mean the kernel's store, pager or not: what only
+ *   the pager has, P2M_PAGE_IN passes over.
+ *
+ *   While the pager takes its time, whoever touched the frame waits: a vCPU in
+ *   KVM_RUN, a thread of the VMM, the kernel on behalf of somebody.  All of these
+ *   can be killed.  A vCPU whose guest can do something else meanwhile does (KVM's
+ *   asynchronous page faults); KVM's worker that then waits in its place keeps the
+ *   guest, and is not killed with the VMM: so a pager should watch the VMM's pidfd
+ *   too, and go when it goes.  A pager that touches the guest's frames itself may
+ *   wait for itself.
+ *
+ *   The pager is a process, that is, the threads that share a table of descriptors.
+ *   It goes by P2M_PAGER_DETACH; when it closes a descriptor of the guest, whichever
+ *   and however (a duplicate, close(2), execve(2)); and when it dies.  (A child
+ *   that it forked may close its own.)  Then nobody waits any more.  What the pager
+ *   was asked for and what it has is again as if it had not been asked; what was
+ *   prepped is resumed.  A touch of what the pager had depends on the policy that
+ *   it was evicted under:
+ *     P2M_PAGER_SIGBUS  it raises SIGBUS, and KVM_RUN reports -EFAULT
+ *     P2M_PAGER_STORE   it comes back from the kernel's store, which was given a
+ *                       copy at P2M_EVICT.  So nothing is lost, and no memory is
+ *                       saved but by the host's swapping the store.
+ *   A new pager may attach, has what the last one had, and is asked for it; the
+ *   touch that failed can be made again.  For what it does not have it says so, by
+ *   P2M_PREP_LOST.
+ *
+ *   P2M_PAGER_ATTACH (struct p2m_pager_attach)
+ *     The calling process is the guest's pager from now on.
+ *     EINVAL     there is no such policy
+ *     EBUSY      there is a pager, the calling process maybe
+ *     EINTR      a fatal signal came first
+ *     EBADF      another thread closed the descriptor meanwhile
+ *     ENOMEM     no memory
+ *
+ *   The calls below are for the pager.  Common to them, after what is common to all:
+ *     ENOTCONN   the calling process is not the guest's pager
+ *     EINVAL     the range or the frame is past P2M_MAX_GFNS, or nr is 0
+ *     ERANGE     gfn is at or past the guest's end
+ *     EINTR      a signal came first
+ *     ENOMEM     no memory
+ *
+ *   P2M_PAGER_DETACH (struct p2m_pager_detach)
+ *     The calling process is no longer the pager.
+ *
+ *   P2M_NOMINATE (struct p2m_range)
+ *     Make frames of [gfn, gfn + nr) ready to be evicted.  Each has its page until
+ *     then, and a touch takes the nomination back.  Frames that have no page are
+ *     passed over, those whose page somebody holds are counted in @busy.  What is
+ *     nominated already is nominated anew, and counted in @done.  A page of 2 MB is
+ *     made 512 pages first.  Goes on, and stops, as P2M_PAGE_OUT does.
+ *
+ *   P2M_EVICT (struct p2m_page)
+ *     Copy the contents of a nominated frame to @addr, and free its page.  With
+ *     @addr in a shared mapping of a file, a pager that is killed just then loses
+ *     nothing.
+ *     ENOENT     the frame is not nominated, or not any more: it was touched
+ *     EBUSY      somebody holds its page for the moment, another P2M_EVICT maybe
+ *     EFAULT     @addr cannot be written to; the frame is still nominated
+ *
+ *   P2M_PREP (struct p2m_page)
+ *     Give a frame that the pager has a page with the contents of @addr, whether
+ *     there was an event for it or not.  With P2M_PREP_RESUME, that is all; without,
+ *     the frame waits for P2M_RESUME, and so does who touches it.
+ *     With P2M_PREP_LOST, @addr does not count: the pager does not have the frame.
+ *     If the store has it, it comes from there; else touches raise SIGBUS.
+ *     EINVAL     both flags
+ *     EEXIST     the frame has a page: it was prepped already, or never went
+ *     ENOENT     the frame is not one that the pager has
+ *     EFAULT     @addr cannot be read
+ *
+ *   P2M_RESUME (struct p2m_range)
+ *     Let frames of [gfn, gfn + nr) that were prepped be touched, and wake who waits
+ *     for them.  Others are passed over.  @done counts; @busy stays 0.  Goes on, and
+ *     stops, as P2M_PAGE_OUT does.
+ *
+ *   read(2)
+ *     As many events (struct p2m_event) as there are and fit, at least one.  There
+ *     is one for a frame however often it is touched, until it is resumed, and it is
+ *     read once.
+ *     EINVAL     there is no room for one
+ *     ENOTCONN   the calling process is not the guest's pager, or not any more
+ *     EAGAIN     there is none, and the file is O_NONBLOCK (the VMM has the same
+ *                file, but has no use for that)
+ *     EFAULT     the buffer cannot be written to; no event is lost
+ *     EINTR      a signal came first
+ *
+ *   poll(2), select(2), epoll(7)
+ *     POLLIN when there are events; POLLHUP when the calling process is not the
+ *     pager.  For epoll, attach first.
+ *
  *   Errors are checked in the order of this manual: first size, then flags and
  *   reserved fields, then the range.
  */
@@ -276,10 +380,10 @@ struct p2m_info {
  * @size: in: sizeof(struct p2m_stats)
  * @flags: in: must be 0
  * @resident: out: frames that have a page now
- * @paged: out: frames that are in the store now
+ * @paged: out: frames whose contents are in the store now, or with the pager
  * @faults: out: touches that reached the device
  * @zeroed: out: frames given their first, zero page
- * @paged_out: out: frames moved to the store so far
+ * @paged_out: out: frames moved to the store, or to the pager, so far
  * @paged_in: out: frames brought back so far
  * @busy: out: frames that could not be moved because somebody held them
  * @retries: out: touches that had to wait for a holder of the range
@@ -422,6 +526,24 @@ struct p2m_foreign {
 	__u32 reserved;
 };
 
+/* p2m_pager_attach.policy: touches of what only the pager has, when it is gone */
+#define P2M_PAGER_SIGBUS	1	/* raise SIGBUS */
+#define P2M_PAGER_STORE		2	/* there is none: the store has it as well */
+
+/**
+ * struct p2m_pager_attach - become a guest's pager
+ * @size: in: sizeof(struct p2m_pager_attach)
+ * @flags: in: must be 0
+ * @policy: in: P2M_PAGER_SIGBUS or P2M_PAGER_STORE
+ * @reserved: in: must be 0
+ */
+struct p2m_pager_attach {
+	__u32 size;
+	__u32 flags;
+	__u32 policy;
+	__u32 reserved;
+};
+
 /**
  * struct p2m_pod - how many pages a guest may have, and has
  * @size: in: sizeof(struct p2m_pod)
@@ -440,6 +562,54 @@ struct p2m_pod {
 	__u64 exhausted;
 };
 
+/**
+ * struct p2m_pager_detach - be a guest's pager no more
+ * @size: in: sizeof(struct p2m_pager_detach)
+ * @flags: in: must be 0
+ */
+struct p2m_pager_detach {
+	__u32 size;
+	__u32 flags;
+};
+
+/* p2m_page.flags of P2M_PREP, at most one */
+#define P2M_PREP_RESUME		(1U << 0)	/* and resume it at once */
+#define P2M_PREP_LOST		(1U << 1)	/* the pager has it no more */
+
+/**
+ * struct p2m_page - one frame and one page of the caller's
+ * @size: in: sizeof(struct p2m_page)
+ * @flags: in: P2M_PREP_* for P2M_PREP, 0 for P2M_EVICT
+ * @gfn: in: the frame
+ * @addr: in: the address of 4096 bytes, not necessarily aligned
+ */
+struct p2m_page {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 addr;
+};
+
+/* p2m_event.kind */
+#define P2M_EVENT_POPULATE	1	/* a frame that the pager has was touched */
+
+/* p2m_event.flags */
+#define P2M_EVENT_WRITE		(1U << 0)	/* to be written to */
+
+/**
+ * struct p2m_event - what the pager reads
+ * @kind: P2M_EVENT_POPULATE
+ * @flags: P2M_EVENT_* bits; more may come
+ * @gfn: the frame
+ * @reserved: 0
+ */
+struct p2m_event {
+	__u32 kind;
+	__u32 flags;
+	__u64 gfn;
+	__u64 reserved[2];
+};
+
 #define P2M_IOC			0xb2
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
@@ -448,6 +618,12 @@ struct p2m_pod {
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
 #define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
+#define P2M_PAGER_ATTACH	_IO(P2M_IOC, 0x20)
+#define P2M_PAGER_DETACH	_IO(P2M_IOC, 0x21)
+#define P2M_NOMINATE		_IO(P2M_IOC, 0x22)
+#define P2M_EVICT		_IO(P2M_IOC, 0x23)
+#define P2M_PREP		_IO(P2M_IOC, 0x24)
+#define P2M_RESUME		_IO(P2M_IOC, 0x25)
 #define P2M_POD_SET		_IO(P2M_IOC, 0x40)
 #define P2M_POD_GET		_IO(P2M_IOC, 0x41)
 #define P2M_POD_SWEEP		_IO(P2M_IOC, 0x42)

@@ -24,6 +24,9 @@
 #define FOREIGN_SIZE_1	32
 #define POD_SIZE_1	40
 #define AUDIT_SIZE_1	152
+#define PAGE_SIZE_1	24
+#define ATTACH_SIZE_1	16
+#define DETACH_SIZE_1	8
 
 /* Any call's structure, and room for one from the future */
 union call {
@@ -35,6 +38,8 @@ union call {
 	struct p2m_dirty dirty;
 	struct p2m_foreign foreign;
 	struct p2m_pod pod;
+	struct p2m_page page;
+	struct p2m_pager_attach attach;
 	unsigned char bytes[P2M_PAGE_SIZE];
 };
 
@@ -87,6 +92,49 @@ FIXTURE_VARIANT_ADD(abi, page_out)
 FIXTURE_VARIANT_ADD(abi, collapse)
 {
 	.cmd = P2M_COLLAPSE,
+	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
+};
+
+FIXTURE_VARIANT_ADD(abi, pager_attach)
+{
+	.cmd = P2M_PAGER_ATTACH,
+	.first_size = ATTACH_SIZE_1,
+	.size = sizeof(struct p2m_pager_attach),
+};
+
+FIXTURE_VARIANT_ADD(abi, pager_detach)
+{
+	.cmd = P2M_PAGER_DETACH,
+	.first_size = DETACH_SIZE_1,
+	.size = sizeof(struct p2m_pager_detach),
+};
+
+FIXTURE_VARIANT_ADD(abi, nominate)
+{
+	.cmd = P2M_NOMINATE,
+	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
+};
+
+FIXTURE_VARIANT_ADD(abi, evict)
+{
+	.cmd = P2M_EVICT,
+	.first_size = PAGE_SIZE_1,
+	.size = sizeof(struct p2m_page),
+};
+
+FIXTURE_VARIANT_ADD(abi, prep)
+{
+	.cmd = P2M_PREP,
+	.first_size = PAGE_SIZE_1,
+	.size = sizeof(struct p2m_page),
+	.flags = P2M_PREP_RESUME | P2M_PREP_LOST,
+};
+
+FIXTURE_VARIANT_ADD(abi, resume)
+{
+	.cmd = P2M_RESUME,
 	.first_size = RANGE_SIZE_1,
 	.size = sizeof(struct p2m_range),
 };
@@ -197,6 +245,8 @@ FIXTURE_TEARDOWN(abi)
  */
 static void good_call(union call *call, unsigned long cmd, u32 size)
 {
+	static char contents[P2M_PAGE_SIZE];
+
 	memset(call, 0, sizeof(*call));
 	if (cmd == P2M_GET_INFO) {
 		memset(call->bytes, 0x5a, INFO_SIZE_1);
@@ -217,7 +267,13 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 	} else if (cmd == P2M_POD_SET || cmd == P2M_POD_GET) {
 		memset(call->bytes, 0x5a, POD_SIZE_1);
 		call->pod.target = NR_FRAMES;
-	} else if (cmd != P2M_DIRTY_START && cmd != P2M_DIRTY_STOP) {
+	} else if (cmd == P2M_PAGER_ATTACH) {
+		call->attach.policy = P2M_PAGER_SIGBUS;
+	} else if (cmd == P2M_EVICT || cmd == P2M_PREP) {
+		call->page.gfn = NR_OUT;
+		call->page.addr = (u64)contents;
+	} else if (cmd != P2M_PAGER_DETACH && cmd != P2M_DIRTY_START &&
+		   cmd != P2M_DIRTY_STOP) {
 		memset(call->bytes, 0x5a, RANGE_SIZE_1);
 		call->range.gfn = 0;
 		call->range.nr = NR_FRAMES;
@@ -225,6 +281,48 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 	}
 	call->size = size;
 	call->flags = 0;
+}
+
+static void must(int fd, unsigned long cmd, u32 size)
+{
+	union call call;
+	int ret;
+
+	good_call(&call, cmd, size);
+	ret = p2m_call(fd, cmd, &call);
+	TEST_ASSERT(!ret, "call %#lx: %s", cmd, strerror(-ret));
+}
+
+/* See to it that a good call succeeds: what it needs is there, */
+static void before_call(int fd, unsigned long cmd)
+{
+	switch (cmd) {
+	case P2M_PAGER_DETACH:
+	case P2M_NOMINATE:
+	case P2M_EVICT:
+	case P2M_PREP:
+	case P2M_RESUME:
+		must(fd, P2M_PAGER_ATTACH, ATTACH_SIZE_1);
+	}
+	if (cmd == P2M_EVICT || cmd == P2M_PREP)
+		must(fd, P2M_NOMINATE, RANGE_SIZE_1);
+	if (cmd == P2M_PREP)
+		must(fd, P2M_EVICT, PAGE_SIZE_1);
+}
+
+/* and, afterwards, is not any more. */
+static void after_call(int fd, unsigned long cmd)
+{
+	if (cmd == P2M_EVICT)
+		must(fd, P2M_PREP, PAGE_SIZE_1);
+	switch (cmd) {
+	case P2M_PAGER_ATTACH:
+	case P2M_NOMINATE:
+	case P2M_EVICT:
+	case P2M_PREP:
+	case P2M_RESUME:
+		must(fd, P2M_PAGER_DETACH, DETACH_SIZE_1);
+	}
 }
 
 struct snapshot {
@@ -375,7 +473,9 @@ TEST_F(abi, a_larger_structure_without_news_is_fine)
 		good_call(&call, variant->cmd, sizes[i]);
 		memset(call.bytes + sizes[i], 0xaa, sizeof(call) - sizes[i]);
 		make_ready(self->mem.fd, variant->before);
+		before_call(self->mem.fd, variant->cmd);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, variant->cmd, &call));
+		after_call(self->mem.fd, variant->cmd);
 		if (variant->cmd == P2M_FOREIGN_MAP)
 			EXPECT_EQ(0, close(call.foreign.fd));
 		EXPECT_EQ(sizes[i], call.size);

@@ -1,0 +1,822 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Paging by a pager: a process that keeps the contents of frames and is asked for
+ * them when they are touched.
+ *
+ *	         nominate               evict
+ *	 ram_rw ----------> paging_out --------> paged <-------------.
+ *	  ^  ^                  |                 | |  the pager goes |
+ *	  |  '------------------'                 | | populate        |
+ *	  |       touched                         | v                 |
+ *	  |                                       | paging_in --------'
+ *	  |                                       |    |
+ *	  |     resume, or the pager goes         v    v  prep
+ *	  '------------------------------------- prepped
+ *
+ * The states and the words are Xen's, but that there paging_in goes on until
+ * resume, with a page or without.
+ *
+ * WHAT IS PENDING.  A frame is in the xarray @pending while it is paging_in or
+ * prepped.  It is put in and taken out holding the frame, so for who holds it the
+ * two agree; it is put in only while there is a pager, which the xarray's lock
+ * sees to.  The mark says that read(2) has not returned the event yet.  So there
+ * are no more events than frames, and one that cannot be queued leaves the frame
+ * as it was.  When the pager goes, what is pending becomes what it was before.
+ *
+ * WHO WAITS for a frame (in a fault, holding nothing) waits for its type to be
+ * neither paging_in nor prepped: p2m_pager_wait() and p2m_pager_done() have the
+ * barriers.
+ *
+ * A NOMINATION is given a number, which is in its page's private field.  Evicting
+ * copies the page to the pager without holding the frame, since that touches user
+ * memory; then the frame must still be paging_out, and the number the same, for no
+ * touch to have come between.
+ *
+ * WHO IS THE PAGER?  The process, or rather the table of descriptors, that made
+ * P2M_PAGER_ATTACH.  It goes when it closes a descriptor of the guest, and so also
+ * when it dies, however it dies.
+ */
+
+#include <linux/fdtable.h>
+#include <linux/hash.h>
+#include <linux/highmem.h>
+#include <linux/pagemap.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+#include <linux/xarray.h>
+
+#include "guest.h"
+#include "trace.h"
+
+#define P2M_WAIT_BITS	6
+
+/* The event has not been read. */
+#define P2M_UNREAD	XA_MARK_0
+
+/**
+ * struct p2m_pager - what a guest has for its pager
+ * @lock: held to attach and detach; taken before any range
+ * @owner: the pager, or NULL; changed with @lock and that of @pending
+ * @policy: what becomes of frames when it goes
+ * @nominations: numbers them
+ * @pending: by gfn, what is paging_in or prepped: the event's flags
+ * @next: where to look for an unread event first; guarded by @pending's lock
+ * @readers: who waits for events
+ * @waiters: who waits for frames, by a hash of the gfn
+ */
+struct p2m_pager {
+	struct mutex		lock;	/* of who is the pager */
+	fl_owner_t		owner;
+	u32			policy;
+	atomic_long_t		nominations;
+	struct xarray		pending;
+	unsigned long		next;
+	wait_queue_head_t	readers;
+	wait_queue_head_t	waiters[1 << P2M_WAIT_BITS];
+};
+
+/* ------------------------------------------------------------------ */
+/* Who it is                                                           */
+/* ------------------------------------------------------------------ */
+
+static struct p2m_pager *p2m_pager_of(struct p2m_guest *guest)
+{
+	/* Pairs with cmpxchg() in p2m_pager_make(). */
+	return smp_load_acquire(&guest->pager);
+}
+
+/* The same, but there is one from now on; or NULL. */
+static struct p2m_pager *p2m_pager_make(struct p2m_guest *guest)
+{
+	struct p2m_pager *pager = p2m_pager_of(guest), *other;
+	unsigned int i;
+
+	if (pager)
+		return pager;
+	pager = kzalloc(sizeof(*pager), GFP_KERNEL_ACCOUNT);
+	if (!pager)
+		return NULL;
+	mutex_init(&pager->lock);
+	xa_init_flags(&pager->pending, XA_FLAGS_ACCOUNT);
+	init_waitqueue_head(&pager->readers);
+	for (i = 0; i < ARRAY_SIZE(pager->waiters); i++)
+		init_waitqueue_head(&pager->waiters[i]);
+	other = cmpxchg(&guest->pager, NULL, pager);
+	if (!other)
+		return pager;
+	kfree(pager);
+	return other;
+}
+
+/**
+ * p2m_pager_free() - free what a guest that goes has for its pager
+ * @guest: the guest; no descriptor of it is left, and so no pager either
+ *
+ * Context: process context.
+ */
+void p2m_pager_free(struct p2m_guest *guest)
+{
+	struct p2m_pager *pager = guest->pager;
+
+	if (!pager)
+		return;
+	WARN_ON_ONCE(!xa_empty(&pager->pending));
+	xa_destroy(&pager->pending);
+	kfree(pager);
+}
+
+static bool p2m_pager_is(struct p2m_pager *pager, fl_owner_t id)
+{
+	return pager && READ_ONCE(pager->owner) == id;
+}
+
+/* The pager, if the calling process is it; else NULL. */
+static struct p2m_pager *p2m_pager_current(struct p2m_guest *guest)
+{
+	struct p2m_pager *pager = p2m_pager_of(guest);
+
+	return p2m_pager_is(pager, current->files) ? pager : NULL;
+}
+
+/* ------------------------------------------------------------------ */
+/* Waiting for a frame                                                 */
+/* ------------------------------------------------------------------ */
+
+static wait_queue_head_t *p2m_pager_waiters(struct p2m_pager *pager,
+					    unsigned long gfn)
+{
+	return &pager->waiters[hash_long(gfn, P2M_WAIT_BITS)];
+}
+
+static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
+{
+	enum p2m_type type = p2m_entry_type(p2m_lookup(&guest->map, gfn));
+
+	return type == p2m_paging_in || type == p2m_prepped;
+}
+
+/**
+ * p2m_pager_wait() - wait until the pager has answered for a frame, or is gone
+ * @guest: the guest
+ * @gfn: the frame, which p2m_pager_populate() gave -EAGAIN for
+ * @state: how: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ERESTARTSYS if a signal came first.
+ */
+int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
+		   unsigned int state)
+{
+	wait_queue_head_t *waiters = p2m_pager_waiters(guest->pager, gfn);
+
+	/*
+	 * In the queue comes before looked up.  The full barrier is in
+	 * prepare_to_wait_event(), and pairs with that in p2m_pager_done().
+	 */
+	return ___wait_event(*waiters, !p2m_is_awaited(guest, gfn), state, 0, 0,
+			     schedule());
+}
+
+/* @gfn, which is held, was pending, or may have been, and is not any more. */
+static void p2m_pager_done(struct p2m_pager *pager, unsigned long gfn)
+{
+	wait_queue_head_t *waiters = p2m_pager_waiters(pager, gfn);
+
+	xa_erase(&pager->pending, gfn);
+	/*
+	 * The new entry comes before looking for waiters: the full barrier is in
+	 * wq_has_sleeper(), and pairs with that in p2m_pager_wait().
+	 */
+	if (wq_has_sleeper(waiters))
+		wake_up_all(waiters);
+}
+
+/*
+ * Put @gfn, which is held, among what is pending, unless it is already.
+ * Returns 1 if it is new there, 0 if it was there, -ENOTCONN if @id is not the
+ * pager or, for NULL, if there is none, -ENOMEM.
+ */
+static int p2m_pager_pend(struct p2m_pager *pager, fl_owner_t id,
+			  unsigned long gfn, u32 flags)
+{
+	int err;
+
+	xa_lock(&pager->pending);
+	/* May let go of the lock to allocate: look at the owner afterwards. */
+	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags), GFP_KERNEL);
+	if (!pager->owner || (id && pager->owner != id)) {
+		if (!err)
+			__xa_erase(&pager->pending, gfn);
+		err = -ENOTCONN;
+	}
+	xa_unlock(&pager->pending);
+	if (!err)
+		return 1;
+	return err == -EBUSY ? 0 : err;
+}
+
+/* ------------------------------------------------------------------ */
+/* A touch                                                             */
+/* ------------------------------------------------------------------ */
+
+/* @gfn, which is held, was nominated or prepped: its page is in use again. */
+static void p2m_give_back(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
+}
+
+/*
+ * Ask the pager for @gfn, which is held and is the pager's.  Returns -EAGAIN if it
+ * has been asked, -ENOTCONN if there is no pager, -ENOMEM.
+ */
+static int p2m_pager_ask(struct p2m_guest *guest, struct p2m_pager *pager,
+			 unsigned long gfn, bool write)
+{
+	int err = p2m_pager_pend(pager, NULL, gfn, write ? P2M_EVENT_WRITE : 0);
+
+	if (err < 0)
+		return err;
+	if (err) {
+		p2m_change_type(guest, gfn, p2m_paging_in);
+		p2m_count_event(guest, events);
+		trace_p2m_event(guest->id, gfn, write);
+		/* The pager may answer when we have put the frame. */
+		xa_set_mark(&pager->pending, gfn, P2M_UNREAD);
+		wake_up_interruptible_poll(&pager->readers, EPOLLIN | EPOLLRDNORM);
+	}
+	return -EAGAIN;
+}
+
+/**
+ * p2m_pager_populate() - a frame that is being paged is touched
+ * @guest: the guest
+ * @gfn: the frame, of type paging_out, paged, paging_in or prepped
+ * @write: it is to be written to
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0, and @gfn is ram_rw; -EAGAIN if the pager has been asked, to be waited
+ * for by p2m_pager_wait() without holding @gfn; -EIO if the contents cannot be had,
+ * because only a pager has them and it is gone, or the store could not be read;
+ * -ENOMEM.
+ */
+int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct p2m_pager *pager = p2m_pager_of(guest);
+	int err;
+
+	switch (p2m_entry_type(entry)) {
+	case p2m_prepped:
+		if (!p2m_pager_is(pager, NULL))
+			return -EAGAIN;
+		fallthrough;
+	case p2m_paging_out:
+		p2m_give_back(guest, gfn);
+		return 0;
+	default:
+		break;
+	}
+	if (pager && p2m_entry_with_pager(entry)) {
+		err = p2m_pager_ask(guest, pager, gfn, write);
+		if (err != -ENOTCONN)
+			return err;
+	}
+	return p2m_paging_populate(guest, gfn);
+}
+
+/* ------------------------------------------------------------------ */
+/* Coming and going                                                    */
+/* ------------------------------------------------------------------ */
+
+/* The pager is gone: @gfn, which was pending, is as before it was asked for. */
+static void p2m_pager_forget(struct p2m_guest *guest, struct p2m_pager *pager,
+			     unsigned long gfn)
+{
+	/* It was held before, so nothing is to be allocated for that. */
+	if (WARN_ON_ONCE(__get_p2m(&guest->lock, gfn, 1, P2M_WAIT, 0)))
+		return;
+	switch (p2m_entry_type(p2m_get_entry(&guest->map, gfn))) {
+	case p2m_paging_in:
+		p2m_change_type(guest, gfn, p2m_paged);
+		break;
+	case p2m_prepped:
+		p2m_give_back(guest, gfn);
+		break;
+	default:
+		break;
+	}
+	p2m_pager_done(pager, gfn);
+	put_p2m_gfn(&guest->lock, gfn);
+}
+
+/* With @pager->lock. */
+static void p2m_pager_drop(struct p2m_guest *guest, struct p2m_pager *pager)
+{
+	unsigned long gfn;
+	void *flags;
+
+	xa_lock(&pager->pending);
+	WRITE_ONCE(pager->owner, NULL);
+	xa_unlock(&pager->pending);
+	/* From here on nothing is put there. */
+	xa_for_each(&pager->pending, gfn, flags)
+		p2m_pager_forget(guest, pager, gfn);
+	wake_up_all(&pager->readers);
+}
+
+static int p2m_pager_leave(struct p2m_guest *guest, fl_owner_t id)
+{
+	struct p2m_pager *pager = p2m_pager_of(guest);
+	int err = -ENOTCONN;
+
+	if (!p2m_pager_is(pager, id))
+		return -ENOTCONN;
+	mutex_lock(&pager->lock);
+	if (p2m_pager_is(pager, id)) {
+		p2m_pager_drop(guest, pager);
+		err = 0;
+	}
+	mutex_unlock(&pager->lock);
+	return err;
+}
+
+/**
+ * p2m_pager_flush() - a process closes a descriptor of the guest
+ * @guest: the guest
+ * @id: its table of descriptors
+ *
+ * Context: process context, holding nothing; may sleep.
+ */
+void p2m_pager_flush(struct p2m_guest *guest, fl_owner_t id)
+{
+	p2m_pager_leave(guest, id);
+}
+
+/**
+ * p2m_pager_detach() - the calling process is no longer the guest's pager
+ * @guest: the guest
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENOTCONN if it was not.
+ */
+int p2m_pager_detach(struct p2m_guest *guest)
+{
+	return p2m_pager_leave(guest, current->files);
+}
+
+static int p2m_is_file_of(const void *guest, struct file *file, unsigned int fd)
+{
+	return file->private_data == guest;
+}
+
+/**
+ * p2m_pager_attach() - the calling process is the guest's pager from now on
+ * @guest: the guest
+ * @arg: how
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -EBUSY, -EINTR, -EBADF or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
+{
+	struct p2m_pager *pager;
+	int err = 0;
+
+	if (arg->reserved || (arg->policy != P2M_PAGER_SIGBUS &&
+			      arg->policy != P2M_PAGER_STORE))
+		return -EINVAL;
+	pager = p2m_pager_make(guest);
+	if (!pager)
+		return -ENOMEM;
+	if (mutex_lock_killable(&pager->lock))
+		return -EINTR;
+	if (pager->owner) {
+		err = -EBUSY;
+	} else {
+		pager->policy = arg->policy;
+		xa_lock(&pager->pending);
+		WRITE_ONCE(pager->owner, current->files);
+		xa_unlock(&pager->pending);
+		/*
+		 * Another thread may have closed the descriptor meanwhile, the last
+		 * one that this process has, and so would never close it again.  If
+		 * it is there now, then who closes it finds an owner.
+		 */
+		if (!iterate_fd(current->files, 0, p2m_is_file_of, guest)) {
+			p2m_pager_drop(guest, pager);
+			err = -EBADF;
+		}
+	}
+	mutex_unlock(&pager->lock);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* Out                                                                 */
+/* ------------------------------------------------------------------ */
+
+static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
+				    unsigned long nr, struct p2m_range *range)
+{
+	unsigned long end, number;
+	struct p2m_entry entry;
+	struct page *page;
+	u64 busy;
+	int err;
+
+	err = p2m_nominate(guest, gfn, nr, range, &end, &busy);
+	number = atomic_long_inc_return(&guest->pager->nominations);
+	for (; gfn < end; gfn++, busy >>= 1) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		page = p2m_entry_page(entry);
+		if (p2m_entry_type(entry) == p2m_paging_out) {
+			if (page_count(page) == 1) {
+				set_page_private(page, number);
+				range->done++;
+				continue;
+			}
+			/* Somebody got hold of it before it was unmapped. */
+			p2m_give_back(guest, gfn);
+		} else if (!(busy & 1)) {
+			continue;
+		}
+		range->busy++;
+		p2m_count_event(guest, busy);
+	}
+	return err;
+}
+
+/**
+ * p2m_pager_nominate() - make frames ready to be evicted
+ * @guest: the guest
+ * @range: which; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range)
+{
+	if (!p2m_pager_current(guest))
+		return -ENOTCONN;
+	return p2m_for_range(guest, range, P2M_BATCH, p2m_pager_nominate_batch);
+}
+
+/* Check the frame of a call that is for the pager, and takes one. */
+static int p2m_pager_check(struct p2m_guest *guest, u64 gfn)
+{
+	long end;
+
+	if (!p2m_pager_current(guest))
+		return -ENOTCONN;
+	end = p2m_range_end(guest, gfn, 1);
+	return end < 0 ? end : 0;
+}
+
+/* A nominated frame's page, with a reference; or -errno. */
+static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn,
+				      unsigned long *number)
+{
+	struct p2m_entry entry;
+	struct page *page;
+	int err;
+
+	err = __get_p2m(&guest->lock, gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		return ERR_PTR(err);
+	entry = p2m_get_entry(&guest->map, gfn);
+	page = p2m_entry_page(entry);
+	if (p2m_entry_type(entry) != p2m_paging_out) {
+		page = ERR_PTR(-ENOENT);
+	} else if (page_count(page) != 1) {
+		page = ERR_PTR(-EBUSY);
+	} else {
+		get_page(page);
+		*number = page_private(page);
+	}
+	put_p2m_gfn(&guest->lock, gfn);
+	return page;
+}
+
+/* The pager has a copy of @page: is it one still?  Then the frame is the pager's. */
+static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
+			       struct page *page, unsigned long number)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	u64 where = P2M_PAGER;
+	int err;
+
+	if (p2m_entry_type(entry) != p2m_paging_out ||
+	    p2m_entry_page(entry) != page || page_private(page) != number)
+		return -ENOENT;
+	/* The map's and the caller's; see p2m_evict() for why none can come. */
+	if (page_count(page) != 2)
+		return -EBUSY;
+	if (READ_ONCE(guest->pager->policy) == P2M_PAGER_STORE) {
+		err = p2m_store_write(guest, gfn, page);
+		if (err)
+			return err;
+		where |= P2M_STORED;
+	}
+	p2m_change_entry(guest, gfn, p2m_paged_entry(entry, where));
+	p2m_pages_free(page, P2M_4K);
+	p2m_count_event(guest, paged_out);
+	return 0;
+}
+
+/* Copying from a page that nobody can write to: who touches it, denominates it. */
+static int p2m_copy_to_pager(u64 addr, struct page *page)
+{
+	void *from = kmap_local_page(page);
+	unsigned long left = copy_to_user(u64_to_user_ptr(addr), from, PAGE_SIZE);
+
+	kunmap_local(from);
+	return left ? -EFAULT : 0;
+}
+
+/**
+ * p2m_pager_evict() - give a nominated frame to the pager
+ * @guest: the guest
+ * @arg: which, and where to
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EFAULT, -EINTR or
+ * -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
+{
+	struct mem_cgroup *old;
+	unsigned long number;
+	struct page *page;
+	int err;
+
+	err = p2m_pager_check(guest, arg->gfn);
+	if (err)
+		return err;
+	page = p2m_get_nominated(guest, arg->gfn, &number);
+	if (IS_ERR(page))
+		return PTR_ERR(page);
+	/* The pager's memory may be this very frame: nothing is held. */
+	err = p2m_copy_to_pager(arg->addr, page);
+	if (err)
+		goto out;
+	err = __get_p2m(&guest->lock, arg->gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (err)
+		goto out;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_evict_nominated(guest, arg->gfn, page, number);
+	set_active_memcg(old);
+	put_p2m_gfn(&guest->lock, arg->gfn);
+out:
+	put_page(page);
+	trace_p2m_evict(guest->id, arg->gfn, err);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* In                                                                  */
+/* ------------------------------------------------------------------ */
+
+/* A page with what the pager has at @addr; or -errno. */
+static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
+{
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	struct page *page = p2m_page_alloc(GFP_HIGHUSER);
+	unsigned long left;
+	void *to;
+
+	set_active_memcg(old);
+	if (!page)
+		return ERR_PTR(-ENOMEM);
+	to = kmap_local_page(page);
+	left = copy_from_user(to, u64_to_user_ptr(addr), PAGE_SIZE);
+	kunmap_local(to);
+	if (left) {
+		p2m_pages_free(page, P2M_4K);
+		return ERR_PTR(-EFAULT);
+	}
+	__SetPageUptodate(page);
+	return page;
+}
+
+/* Give @gfn, which is held and is the pager's, this page; or none, if lost. */
+static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
+		    struct page *page, u32 flags)
+{
+	bool resume = flags & (P2M_PREP_RESUME | P2M_PREP_LOST);
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn), new;
+	struct p2m_pager *pager = guest->pager;
+	int err;
+
+	if (p2m_entry_page(entry))
+		return -EEXIST;
+	if (!p2m_entry_with_pager(entry))
+		return -ENOENT;
+	if (!resume) {
+		err = p2m_pager_pend(pager, current->files, gfn, 0);
+		if (err < 0)
+			return err;
+		xa_clear_mark(&pager->pending, gfn, P2M_UNREAD);
+	}
+	if (page) {
+		new = p2m_retype_entry(entry, resume ? p2m_ram_type(guest, entry) :
+						       p2m_prepped);
+		new = p2m_repage_entry(new, page);
+	} else {
+		new = p2m_paged_entry(entry, entry.val & P2M_STORED);
+	}
+	p2m_change_entry(guest, gfn, new);
+	if (page && p2m_entry_in_store(entry))
+		p2m_store_free(guest, gfn);
+	if (page)
+		p2m_count_event(guest, paged_in);
+	if (resume)
+		p2m_pager_done(pager, gfn);
+	return 0;
+}
+
+/**
+ * p2m_pager_prep() - take a frame's contents from the pager
+ * @guest: the guest
+ * @arg: which, where from, and whether to resume it at once
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EEXIST, -EFAULT, -EINTR or
+ * -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
+{
+	struct page *page = NULL;
+	struct mem_cgroup *old;
+	int err;
+
+	if (arg->flags & P2M_PREP_LOST && arg->flags & P2M_PREP_RESUME)
+		return -EINVAL;
+	err = p2m_pager_check(guest, arg->gfn);
+	if (err)
+		return err;
+	if (!(arg->flags & P2M_PREP_LOST)) {
+		page = p2m_copy_from_pager(guest, arg->addr);
+		if (IS_ERR(page))
+			return PTR_ERR(page);
+	}
+	err = __get_p2m(&guest->lock, arg->gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	if (!err) {
+		old = set_active_memcg(guest->memcg);
+		err = p2m_prep(guest, arg->gfn, page, arg->flags);
+		set_active_memcg(old);
+		put_p2m_gfn(&guest->lock, arg->gfn);
+	}
+	if (err && page)
+		p2m_pages_free(page, P2M_4K);
+	trace_p2m_populate(guest->id, arg->gfn, err);
+	return err;
+}
+
+static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
+				  unsigned long nr, struct p2m_range *range)
+{
+	unsigned long end = gfn + nr;
+	struct p2m_entry entry;
+
+	for (; gfn < end; gfn++) {
+		if (range->max && range->done == range->max)
+			break;
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) != p2m_prepped)
+			continue;
+		p2m_give_back(guest, gfn);
+		p2m_pager_done(guest->pager, gfn);
+		range->done++;
+	}
+	range->next = gfn;
+	return 0;
+}
+
+/**
+ * p2m_pager_resume() - let frames that were prepped be touched
+ * @guest: the guest
+ * @range: which; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range)
+{
+	if (!p2m_pager_current(guest))
+		return -ENOTCONN;
+	return p2m_for_range(guest, range, P2M_BATCH, p2m_pager_resume_batch);
+}
+
+/* ------------------------------------------------------------------ */
+/* Events                                                              */
+/* ------------------------------------------------------------------ */
+
+/* The next unread event, in order of gfn and round again; false if there is none. */
+static bool p2m_pager_next(struct p2m_pager *pager, struct p2m_event *event)
+{
+	unsigned long gfn;
+	void *flags;
+
+	xa_lock(&pager->pending);
+	gfn = pager->next;
+	flags = xa_find(&pager->pending, &gfn, ULONG_MAX, P2M_UNREAD);
+	if (!flags) {
+		gfn = 0;
+		flags = xa_find(&pager->pending, &gfn, ULONG_MAX, P2M_UNREAD);
+	}
+	if (flags) {
+		__xa_clear_mark(&pager->pending, gfn, P2M_UNREAD);
+		pager->next = gfn + 1;
+		*event = (struct p2m_event){
+			.kind = P2M_EVENT_POPULATE,
+			.flags = xa_to_value(flags),
+			.gfn = gfn,
+		};
+	}
+	xa_unlock(&pager->pending);
+	return flags;
+}
+
+/* As many events as there are and fit; returns their size, or -EFAULT. */
+static ssize_t p2m_pager_copy(struct p2m_pager *pager, char __user *buf,
+			      size_t count)
+{
+	struct p2m_event event;
+	size_t done = 0;
+
+	while (done + sizeof(event) <= count && p2m_pager_next(pager, &event)) {
+		if (copy_to_user(buf + done, &event, sizeof(event))) {
+			/* Unread again, if it has not been answered meanwhile. */
+			xa_set_mark(&pager->pending, event.gfn, P2M_UNREAD);
+			return done ?: -EFAULT;
+		}
+		done += sizeof(event);
+		cond_resched();
+	}
+	return done;
+}
+
+/**
+ * p2m_pager_read() - events for the pager
+ * @guest: the guest
+ * @buf: where to
+ * @count: how large that is
+ * @nonblock: if there are none, do not wait
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: the size of what was read; -EINVAL, -ENOTCONN, -EAGAIN, -EFAULT as
+ * uapi/p2m.h has it; -ERESTARTSYS if a signal came first.
+ */
+ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
+		       bool nonblock)
+{
+	fl_owner_t id = current->files;
+	struct p2m_pager *pager;
+	ssize_t done;
+	int err;
+
+	if (count < sizeof(struct p2m_event))
+		return -EINVAL;
+	for (;;) {
+		pager = p2m_pager_current(guest);
+		if (!pager)
+			return -ENOTCONN;
+		done = p2m_pager_copy(pager, buf, count);
+		if (done)
+			return done;
+		if (nonblock)
+			return -EAGAIN;
+		err = wait_event_interruptible(pager->readers,
+					       !p2m_pager_is(pager, id) ||
+					       xa_marked(&pager->pending, P2M_UNREAD));
+		if (err)
+			return err;
+	}
+}
+
+/**
+ * p2m_pager_poll() - are there events for the pager?
+ * @guest: the guest
+ * @file: what is polled
+ * @wait: the poll
+ *
+ * Context: process context.
+ * Return: EPOLLIN if there are; EPOLLHUP if the calling process is not the pager;
+ * EPOLLERR if there is no memory to find out.
+ */
+__poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
+			poll_table *wait)
+{
+	struct p2m_pager *pager = p2m_pager_make(guest);
+
+	if (!pager)
+		return EPOLLERR;
+	poll_wait(file, &pager->readers, wait);
+	if (!p2m_pager_is(pager, current->files))
+		return EPOLLHUP;
+	return xa_marked(&pager->pending, P2M_UNREAD) ? EPOLLIN | EPOLLRDNORM : 0;
+}
