@@ -135,16 +135,22 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 				struct p2m_foreign_pages *pages)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	unsigned long nr;
+	unsigned long nr, taken;
 	int err = 0;
 
 	for (; !err && gfn < end; gfn += nr) {
+		taken = pages->nr;
 		nr = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS)) - gfn;
 		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
 		if (err)
 			break;
 		err = p2m_foreign_take(guest, gfn, gfn + nr, write, pages);
 		put_p2m_range(&guest->lock, gfn, nr);
+		if (err == -ENOSPC) {
+			/* A touch would look for zero pages, too. */
+			err = p2m_pod_make_room(guest);
+			nr = pages->nr - taken;
+		}
 		cond_resched();
 	}
 	this_cpu_add(guest->counters->foreign, pages->nr);
@@ -170,8 +176,8 @@ static int p2m_foreign_range(struct p2m_guest *guest, struct p2m_foreign *arg)
  * @file: for p2m_foreign_mapped(), which is to be called next
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EMFILE, -ENFILE, -ENOMEM, -EIO, -EBUSY or -EINTR
- * as uapi/p2m.h has it.
+ * Return: 0; -EINVAL, -ERANGE, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC, -EIO, -EBUSY or
+ * -EINTR as uapi/p2m.h has it.
  */
 int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
 		    struct file **file)

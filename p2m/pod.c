@@ -324,9 +324,9 @@ static void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
  * Sweep the part of a chunk, which is held, that may take from the pool.  A page
  * of 2 MB that is not all zero is made 512 pages if @worth of it are.
  */
-static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
-			      unsigned long nr, struct p2m_range *range,
-			      unsigned int worth)
+static int p2m_pod_sweep_pages(struct p2m_guest *guest, unsigned long gfn,
+			       unsigned long nr, struct p2m_range *range,
+			       unsigned int worth)
 {
 	unsigned int zero;
 	bool parts;
@@ -352,8 +352,18 @@ static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
 			return err == -EBUSY ? 0 : err;
 	}
 	range->next = p2m_pod_take_pages(guest, gfn, nr, range);
-	p2m_pod_merge(guest, gfn);
 	return 0;
+}
+
+static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long nr, struct p2m_range *range,
+			      unsigned int worth)
+{
+	int err = p2m_pod_sweep_pages(guest, gfn, nr, range, worth);
+
+	/* Also if there was nothing to take: they may be equally dirty only now. */
+	p2m_pod_merge(guest, gfn);
+	return err;
 }
 
 static int p2m_pod_sweep_chunk(struct p2m_guest *guest, unsigned long gfn,

@@ -228,6 +228,8 @@
  *       ERANGE    gfn + nr is past the guest's end
  *       EMFILE, ENFILE  no more descriptors
  *       ENOMEM    no memory
+ *       ENOSPC    the guest is populated on demand, its pool is empty, and no
+ *                 zero pages were found: see P2M_POD_SET
  *       EIO       the store could not be read
  *       EBUSY     somebody references a page of 2 MB, or is asked for a page
  *                 and has not answered: try again

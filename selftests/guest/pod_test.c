@@ -760,6 +760,113 @@ TEST_F(pod, what_is_paged_out_can_come_back_whatever_the_pool_has)
 	EXPECT_POD(self->fd, 90, 1);
 }
 
+/* Returns the descriptor, or -errno. */
+static int foreign_map(int fd, u64 gfn, u64 nr)
+{
+	struct p2m_foreign foreign = {
+		.size = sizeof(foreign), .gfn = gfn, .nr = nr,
+	};
+	int ret = p2m_call(fd, P2M_FOREIGN_MAP, &foreign);
+
+	return ret ?: foreign.fd;
+}
+
+TEST_F(pod, foreign_mappings_take_from_the_pool_as_touches_do)
+{
+	int one, two;
+
+	pod_set(self->fd, 4);
+	EXPECT_EQ(0, touch_range(&self->mem, 0, 2, false));
+	one = foreign_map(self->fd, 10, 2);
+	ASSERT_LE(0, one);
+	EXPECT_POD(self->fd, 4, 0);
+
+	/* In two chunks; there is something for the second only after a look. */
+	two = foreign_map(self->fd, P2M_CHUNK - 1, 2);
+	ASSERT_LE(0, two);
+	EXPECT_POD(self->fd, 4, 0);
+	EXPECT_EQ(2, p2m_stats(self->fd).pod_swept);
+	EXPECT_EQ(-ENOSPC, foreign_map(self->fd, 30, 1));
+	EXPECT_POD(self->fd, 4, 1);
+
+	close(one);
+	one = foreign_map(self->fd, 30, 1);
+	ASSERT_LE(0, one);
+	EXPECT_POD(self->fd, 3, 1);
+	close(one);
+	close(two);
+}
+
+/* Frames of [0, NR_FRAMES) that are dirty, made clean */
+static u64 dirty_frames(int fd)
+{
+	u64 bits[NR_FRAMES / 64] = {};
+	struct p2m_dirty dirty = {
+		.size = sizeof(dirty), .flags = P2M_DIRTY_CLEAN,
+		.nr = NR_FRAMES, .bitmap = (uintptr_t)bits,
+	};
+	int ret = p2m_call(fd, P2M_DIRTY_GET, &dirty);
+	u64 count = 0, i;
+
+	TEST_ASSERT(!ret, "P2M_DIRTY_GET: %s", strerror(-ret));
+	for (i = 0; i < NR_FRAMES; i++)
+		count += bits[i / 64] >> i % 64 & 1;
+	return count;
+}
+
+TEST_F(pod, what_was_dirty_is_so_after_a_sweep_and_reading_is_no_writing)
+{
+	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
+
+	use_huge_pages(&self->mem);
+	pod_set(self->fd, NR_FRAMES);
+	EXPECT_FALSE(touch(&self->mem, 0, true));
+	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_START, &arg));
+	EXPECT_EQ(0, dirty_frames(self->fd));
+	memset(p2m_page(&self->mem, 0), 0, 3 * P2M_PAGE_SIZE);
+	EXPECT_EQ(P2M_CHUNK, pod_sweep_all(self->fd));
+	EXPECT_POD(self->fd, 0, 0);
+	EXPECT_EQ(3, dirty_frames(self->fd));
+	EXPECT_EQ(0, dirty_frames(self->fd));
+
+	/* One by one, or log-dirty could not tell them apart */
+	EXPECT_EQ(0, touch_range(&self->mem, 0, 8, false));
+	EXPECT_POD(self->fd, 8, 0);
+	EXPECT_EQ(0, dirty_frames(self->fd));
+	EXPECT_EQ(0, touch_range(&self->mem, 6, 4, true));
+	EXPECT_POD(self->fd, 10, 0);
+	EXPECT_EQ(4, dirty_frames(self->fd));
+	EXPECT_EQ(6, pod_sweep_all(self->fd));
+	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_STOP, &arg));
+	memset(p2m_page(&self->mem, 6), 0, 4 * P2M_PAGE_SIZE);
+	EXPECT_EQ(4, pod_sweep_all(self->fd));
+	EXPECT_FALSE(touch(&self->mem, 0, false));
+	EXPECT_POD(self->fd, P2M_CHUNK, 0);
+}
+
+TEST_F_TIMEOUT(pod, log_dirty_and_sweeps_may_race_on_the_same_frames, 60)
+{
+	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
+	u64 swept = 0, i, passes;
+
+	pod_set(self->fd, NR_FRAMES);
+	p2m_vm_create(&self->vm, &self->mem, 2, guest_writes_and_clears);
+	p2m_vm_start(&self->vm);
+	while (p2m_vm_passes(&self->vm) < 2 * PASSES || swept < NR_FRAMES) {
+		ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_START, &arg));
+		swept += pod_sweep_all(self->fd);
+		dirty_frames(self->fd);
+		swept += pod_sweep_all(self->fd);
+		ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_STOP, &arg));
+	}
+	p2m_vm_stop(&self->vm);
+	for (i = 0; i < 2; i++) {
+		passes = self->vm.vcpu[i].passes;
+		EXPECT_EQ(0, p2m_wrong_words(&self->mem, i,
+					     passes % 2 ? passes : 0));
+	}
+}
+
 static void guest_with_interrupts_on(u64 tag, u64 writer, u64 nr)
 {
 	asm volatile("sti");
