@@ -13,6 +13,7 @@
  *    So it can be in no other, of this guest or another
  *  - what is in the store according to the map is there, and nothing else is
  *  - the account of populate-on-demand agrees with the map: see p2m_pod_audit()
+ *  - the shared frames are the sharers of their pages: see p2m_shared_audit()
  *
  * What is to be checked for a type is in p2m_audit_type().
  */
@@ -254,6 +255,16 @@ static void p2m_audit_pool(struct p2m_auditor *a)
 				    a->guest->id);
 }
 
+static void p2m_audit_sharing(struct p2m_auditor *a)
+{
+	unsigned long errors = p2m_shared_audit(a->guest);
+
+	a->audit->errors += errors;
+	if (errors)
+		pr_warn_ratelimited("p2m: guest %llu: the sharers of shared pages do not agree with the map\n",
+				    a->guest->id);
+}
+
 /**
  * p2m_audit() - see whether all that is known of a guest agrees
  * @guest: the guest
@@ -280,6 +291,7 @@ int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 	p2m_audit_counts(&a);
 	p2m_audit_store(&a);
 	p2m_audit_pool(&a);
+	p2m_audit_sharing(&a);
 	put_p2m_all(&guest->lock);
 	return 0;
 }

@@ -3,6 +3,7 @@
  * /dev/p2m: open, mmap, ioctl.  uapi/p2m.h is the manual.
  */
 
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -10,6 +11,8 @@
 
 #include "compat.h"
 #include "guest.h"
+
+static const struct file_operations p2m_fops;
 
 static int p2m_open(struct inode *inode, struct file *file)
 {
@@ -70,7 +73,8 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	struct p2m_info *info = arg;
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD | P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER;
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD |
+			 P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER | P2M_FEATURE_SHARING;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	return 0;
@@ -100,6 +104,38 @@ static int p2m_ioctl_page_in(struct p2m_guest *guest, void *arg)
 static int p2m_ioctl_collapse(struct p2m_guest *guest, void *arg)
 {
 	return p2m_collapse(guest, arg);
+}
+
+static int p2m_ioctl_share_nominate(struct p2m_guest *guest, void *arg)
+{
+	return p2m_share_nominate(guest, arg);
+}
+
+static int p2m_ioctl_share(struct p2m_guest *guest, void *arg)
+{
+	struct p2m_share *share = arg;
+	struct file *client;
+	int err = -EINVAL;
+
+	if (share->reserved)
+		return -EINVAL;
+	client = fget(share->client_fd);
+	if (!client)
+		return -EBADF;
+	if (client->f_op == &p2m_fops)
+		err = p2m_share(guest, client->private_data, share);
+	fput(client);
+	return err;
+}
+
+static int p2m_ioctl_unshare(struct p2m_guest *guest, void *arg)
+{
+	return p2m_unshare_range(guest, arg);
+}
+
+static int p2m_ioctl_share_scan(struct p2m_guest *guest, void *arg)
+{
+	return p2m_share_scan(guest, arg);
 }
 
 static int p2m_ioctl_dirty_start(struct p2m_guest *guest, void *arg)
@@ -215,6 +251,11 @@ static const struct p2m_call {
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
 	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56, p2m_ioctl_collapse },
+	{ P2M_SHARE_NOMINATE, sizeof(struct p2m_nominate), 24,
+	  p2m_ioctl_share_nominate },
+	{ P2M_SHARE, sizeof(struct p2m_share), 48, p2m_ioctl_share },
+	{ P2M_UNSHARE, sizeof(struct p2m_range), 56, p2m_ioctl_unshare },
+	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72, p2m_ioctl_share_scan },
 	{ P2M_DIRTY_START, sizeof(struct p2m_dirty_switch), 8,
 	  p2m_ioctl_dirty_start },
 	{ P2M_DIRTY_STOP, sizeof(struct p2m_dirty_switch), 8,
@@ -250,6 +291,9 @@ union p2m_any_arg {
 	struct p2m_pager_attach pager_attach;
 	struct p2m_pager_detach pager_detach;
 	struct p2m_page page;
+	struct p2m_nominate nominate;
+	struct p2m_share share;
+	struct p2m_scan scan;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)
@@ -351,6 +395,7 @@ static int __init p2m_init(void)
 	err = p2m_guests_init();
 	if (err)
 		return err;
+	p2m_sharing_init();
 	p2m_debugfs_init();
 	err = misc_register(&p2m_misc);
 	if (err)
@@ -369,6 +414,7 @@ static void __exit p2m_exit(void)
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
 	p2m_guests_exit();
+	p2m_scan_exit();
 	/* Tables are freed by RCU. */
 	rcu_barrier();
 }

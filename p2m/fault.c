@@ -119,6 +119,9 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	case p2m_paging_out:
 		err = p2m_pager_populate(guest, gfn, true);
 		return err ?: p2m_dirty_mark(guest, gfn);
+	case p2m_shared:
+		err = p2m_unshare(guest, gfn);
+		return err ?: p2m_dirty_mark(guest, gfn);
 	case p2m_ram_rw:
 	case p2m_logdirty:
 		return p2m_dirty_mark(guest, gfn);

@@ -160,7 +160,9 @@ static void p2m_drop_entry(struct p2m_entry entry, void *arg)
 {
 	struct page *page = p2m_entry_page(entry);
 
-	if (page)
+	if (p2m_entry_type(entry) == p2m_shared)
+		p2m_shared_drop(arg, page);
+	else if (page)
 		p2m_pages_free(page, p2m_entry_order(entry));
 	else if (p2m_entry_in_store(entry))
 		p2m_store_account(-1);	/* the store goes as a whole */
@@ -184,7 +186,7 @@ void p2m_guest_put(struct p2m_guest *guest)
 	p2m_pager_free(guest);
 	fput(guest->store);
 	p2m_inode_put(guest->inode);
-	p2m_map_destroy(&guest->map, p2m_drop_entry, NULL);
+	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);

@@ -13,7 +13,7 @@
  * So no user memory is touched while holding a range: that could fault.
  *
  * A PAGE belongs to the map: one reference for each entry, from when it is set
- * until it is cleared.  The processor's tables hold references of their own; KVM's
+ * until it is cleared; but one for all that share it (sharing.c).  The processor's tables hold references of their own; KVM's
  * nested tables hold none.  To take a page away: change the entry to a type that
  * is not ram_rw, so that no new fault finds it, and none that has found it makes it
  * writable; wait for faults that have found it already, by its page lock; zap
@@ -227,6 +227,18 @@ __poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
 int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write);
 int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 		   unsigned int state);
+
+/* sharing.c, scan.c */
+void p2m_sharing_init(void);
+void p2m_shared_drop(struct p2m_guest *guest, struct page *page);
+int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg);
+int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
+	      struct p2m_share *arg);
+int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
+int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
+unsigned long p2m_shared_audit(struct p2m_guest *guest);
+int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan);
+void p2m_scan_exit(void);
 
 /* dirty.c */
 struct p2m_dirty_result {

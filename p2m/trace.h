@@ -36,6 +36,16 @@ DEFINE_EVENT(p2m_gfn, p2m_populate,
 	TP_PROTO(u64 guest, unsigned long gfn, int err),
 	TP_ARGS(guest, gfn, err));
 
+/* A frame was given a page that others have too. */
+DEFINE_EVENT(p2m_gfn, p2m_share,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err));
+
+/* A shared frame was given a page of its own, or could not be. */
+DEFINE_EVENT(p2m_gfn, p2m_unshare,
+	TP_PROTO(u64 guest, unsigned long gfn, int err),
+	TP_ARGS(guest, gfn, err));
+
 /* The pager was asked for a frame; to be written to if @err is 1. */
 DEFINE_EVENT(p2m_gfn, p2m_event,
 	TP_PROTO(u64 guest, unsigned long gfn, int err),

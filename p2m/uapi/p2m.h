@@ -93,6 +93,10 @@
  *     that stay with the process, and that Linux does not map 2 MB over: map it
  *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
  *
+ *   P2M_UNSHARE (struct p2m_range)
+ *     Give each shared frame of [gfn, gfn + nr) a page of its own; see SHARING.
+ *     @busy stays 0.
+ *
  *   P2M_POD_SET (struct p2m_pod)
  *     Populate the guest on demand, from a pool, so that it can have fewer pages
  *     than frames.  What there is of the guest now is from now on either
@@ -151,8 +155,8 @@
  *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
  *     ERANGE     gfn is at or past the guest's end
  *     EINTR      a signal came first
- *     ENOMEM     no memory for the store (out), or for the guest (in, collapse; to
- *                sweep a part of 2 MB)
+ *     ENOMEM     no memory for the store (out), or for the guest (in, collapse,
+ *                unshare; to sweep a part of 2 MB)
  *     EIO        the store could not be read
  *     EBUSY      P2M_COLLAPSE: log-dirty is on
  *
@@ -339,6 +343,63 @@
  *     POLLIN when there are events; POLLHUP when the calling process is not the
  *     pager.  For epoll, attach first.
  *
+ * SHARING
+ *
+ *   Frames of one or many guests that have the same contents can have the same
+ *   page.  None of them may write to it then: a write by the guest, by the VMM
+ *   or by the kernel for either gives the frame a page of its own first.  (If
+ *   there is none to be had, that touch is an out-of-memory event and the frame
+ *   stays shared.)  Who got hold of the page by reading (direct I/O out of it)
+ *   goes on seeing what was there.  Shared frames are not paged out: P2M_PAGE_OUT
+ *   passes over them.  A guest can tell a shared frame from another
+ *   by how long a write to it takes: let only such guests share that may know of
+ *   each other's contents.
+ *
+ *   P2M_SHARE_NOMINATE (struct p2m_nominate)
+ *     Make a frame's page one that can be shared, and say what @handle it has.
+ *     The handle names these contents in this frame; after a write there it
+ *     names nothing any more, and no other nomination gets the same.  What is
+ *     shared already has a handle, which is given.
+ *       EINVAL     gfn is not below P2M_MAX_GFNS
+ *       ERANGE     gfn is at or past the guest's end
+ *       ENOENT     the frame has no page, or one that cannot be shared
+ *       EBUSY      somebody else holds the page
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
+ *   P2M_SHARE (struct p2m_share)
+ *     Give the frame @client_gfn of the guest whose descriptor is @client_fd (maybe
+ *     this guest) the page of @source_gfn of this guest.  Both were nominated, and
+ *     the handles say so.  The client's own page is freed if nobody else shares
+ *     it, and @client_handle names nothing any more: from now on the handle of
+ *     both frames is @source_handle.  If they have the same page already, all is
+ *     well.
+ *       EINVAL     reserved is not 0; client_fd is not a descriptor of
+ *                  /dev/p2m; a gfn is not below P2M_MAX_GFNS; source and
+ *                  client are one frame
+ *       EBADF      client_fd is not a descriptor
+ *       ERANGE     a gfn is at or past its guest's end
+ *       ESTALE     a handle does not name what is in its frame now
+ *       EILSEQ     the contents differ
+ *       EMLINK     the source's page has as many sharers as it can have (65536)
+ *       ENOMEM     no memory
+ *
+ *   P2M_SHARE_SCAN (struct p2m_scan)
+ *     Look for frames of [gfn, gfn + nr) whose contents are those of another frame
+ *     of any guest that was scanned, and have them share.  A first scan of a guest
+ *     finds what it has in common with what was seen before it; a zero page is
+ *     shared with the others at once.  A chunk of 2 MB with one page is made 512
+ *     pages if anything in it can be merged.  Frames that have no page, or are
+ *     shared already, are passed over.  It stops early when @max frames have been
+ *     merged (if @max is not 0), at the guest's end, at a signal, and at an error.
+ *     If anything was looked at or merged before that, it succeeds: @next is where
+ *     to go on, and the rest counts what was done before.  An error that stopped
+ *     the call comes back from the next one.
+ *       EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
+ *       ERANGE     gfn is at or past the guest's end
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
  *   Errors are checked in the order of this manual: first size, then flags and
  *   reserved fields, then the range.
  */
@@ -394,7 +455,7 @@ struct p2m_info {
  * @shattered: out: chunks of 2 MB whose page was replaced by 512
  * @collapsed: out: chunks of 2 MB whose 512 pages were replaced by one
  * @merged: out: frames that were given a page that others have too
- * @unshared: out: shared frames that were written to, and have their own page
+ * @unshared: out: shared frames that were given a page of their own again
  * @pod_populated: out: frames populated on demand, from the pool; not in @zeroed
  * @pod_swept: out: zero pages of frames that went back to the pool
  * @pod_exhausted: out: touches refused because the pool was empty
@@ -612,6 +673,68 @@ struct p2m_event {
 	__u64 reserved[2];
 };
 
+/**
+ * struct p2m_nominate - a frame that is to be shared
+ * @size: in: sizeof(struct p2m_nominate)
+ * @flags: in: must be 0
+ * @gfn: in: the frame
+ * @handle: out: names its contents; never 0
+ */
+struct p2m_nominate {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 handle;
+};
+
+/**
+ * struct p2m_share - two frames that are to have one page
+ * @size: in: sizeof(struct p2m_share)
+ * @flags: in: must be 0
+ * @source_gfn: in: the frame of this guest, whose page it will be
+ * @source_handle: in: its handle
+ * @client_fd: in: descriptor of the other guest
+ * @reserved: in: must be 0
+ * @client_gfn: in: the frame of that guest
+ * @client_handle: in: its handle
+ */
+struct p2m_share {
+	__u32 size;
+	__u32 flags;
+	__u64 source_gfn;
+	__u64 source_handle;
+	__s32 client_fd;
+	__u32 reserved;
+	__u64 client_gfn;
+	__u64 client_handle;
+};
+
+/**
+ * struct p2m_scan - frames to look at, to share what is equal
+ * @size: in: sizeof(struct p2m_scan)
+ * @flags: in: must be 0
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1
+ * @max: in: stop when this many have been merged; 0 for no such limit
+ * @next: out: the first frame that was not looked at
+ * @done: out: frames that have a page of others' now instead of their own
+ * @zero: out: those of @done that were zero pages
+ * @busy: out: frames that somebody holds, left as they were
+ * @looked: out: frames looked at, but for chunks of which nothing is there
+ */
+struct p2m_scan {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__u64 max;
+	__u64 next;
+	__u64 done;
+	__u64 zero;
+	__u64 busy;
+	__u64 looked;
+};
+
 #define P2M_IOC			0xb2
 /* The size travels in the structure, so the numbers do not encode one. */
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
@@ -626,6 +749,10 @@ struct p2m_event {
 #define P2M_EVICT		_IO(P2M_IOC, 0x23)
 #define P2M_PREP		_IO(P2M_IOC, 0x24)
 #define P2M_RESUME		_IO(P2M_IOC, 0x25)
+#define P2M_SHARE_NOMINATE	_IO(P2M_IOC, 0x30)
+#define P2M_SHARE		_IO(P2M_IOC, 0x31)
+#define P2M_UNSHARE		_IO(P2M_IOC, 0x32)
+#define P2M_SHARE_SCAN		_IO(P2M_IOC, 0x33)
 #define P2M_POD_SET		_IO(P2M_IOC, 0x40)
 #define P2M_POD_GET		_IO(P2M_IOC, 0x41)
 #define P2M_POD_SWEEP		_IO(P2M_IOC, 0x42)

@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The sharing scan: finds equal pages, over all guests, and has them shared.
+ *
+ *	              hash seen nowhere
+ *	 ram_rw  --------------------------> ram_rw, a candidate
+ *	   |                                     |
+ *	   | a shared page has this hash         | a second page has its hash:
+ *	   | (or it is a zero page)              | nominate the candidate
+ *	   |                                     v
+ *	   '------------ compare --------->   shared
+ *
+ * As KSM does, it compares a page with those that are shared already, which do not
+ * change, and remembers it if there is none like it.  What it remembers is a hint,
+ * in a table of fixed size: it may be out of date, overwritten, or of a guest that
+ * is gone.  The first zero page is nominated at once, for there will be more.
+ *
+ * A batch of frames is held while it is looked at, and unmapped in one go if any of
+ * it may be shared.  A candidate is nominated with nothing else held, and the batch
+ * is then held again: so no two ranges are, and no order among guests is needed.
+ */
+
+#include <linux/hash.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/vmalloc.h>
+
+#include "sharing.h"
+
+/* Frames per zap; as many as there are bits in a u64. */
+#define P2M_SCAN_BATCH		64
+/* Places for a hash; there are as many such sets as the bits below say. */
+#define P2M_SEEN_WAYS		4
+/* 3 MB in all: enough for 512 MB of pages without a like */
+#define P2M_SEEN_BITS		15
+
+/**
+ * struct p2m_seen - a place in the table of candidates
+ * @hash: of the contents
+ * @at: where they were; guest 0 if the place is empty
+ */
+struct p2m_seen {
+	u64			hash;
+	struct p2m_candidate	at;
+};
+
+/* Made by the first scan; stays.  In a set, the newest comes first. */
+static struct p2m_seen (*p2m_seen)[P2M_SEEN_WAYS];
+static DEFINE_SPINLOCK(p2m_seen_lock);
+
+/**
+ * struct p2m_scan_batch - a batch of frames
+ * @guest: the guest
+ * @gfn: the first one
+ * @nr: how many
+ * @known: a bit for each frame that there seems to be a shared page for
+ * @found: a bit for each frame that there is a candidate for
+ * @zero: a bit for each that is in @known for being zero
+ * @hash: of each frame's contents, where a bit is set
+ * @candidate: of each in @found
+ */
+struct p2m_scan_batch {
+	struct p2m_guest	*guest;
+	unsigned long		gfn;
+	unsigned long		nr;
+	u64			known;
+	u64			found;
+	u64			zero;
+	u64			hash[P2M_SCAN_BATCH];
+	struct p2m_candidate	candidate[P2M_SCAN_BATCH];
+};
+
+/* ------------------------------------------------------------------ */
+/* Candidates                                                          */
+/* ------------------------------------------------------------------ */
+
+static int p2m_seen_init(void)
+{
+	struct p2m_seen (*seen)[P2M_SEEN_WAYS];
+
+	if (smp_load_acquire(&p2m_seen))
+		return 0;
+	seen = vzalloc(sizeof(*seen) << P2M_SEEN_BITS);
+	if (!seen)
+		return -ENOMEM;
+	spin_lock(&p2m_seen_lock);
+	if (!p2m_seen) {
+		/* Zeroed comes before there; pairs with the load above. */
+		smp_store_release(&p2m_seen, seen);
+		seen = NULL;
+	}
+	spin_unlock(&p2m_seen_lock);
+	vfree(seen);
+	return 0;
+}
+
+/**
+ * p2m_scan_exit() - free what scans have left
+ *
+ * Context: module exit.
+ */
+void p2m_scan_exit(void)
+{
+	vfree(p2m_seen);
+}
+
+/*
+ * Was this hash seen elsewhere, and where?  If not, then here, from now on; and with
+ * @force even so.
+ */
+static bool p2m_seen_before(u64 hash, const struct p2m_candidate *here,
+			    struct p2m_candidate *where, bool force)
+{
+	struct p2m_seen *set = p2m_seen[hash_64(hash, P2M_SEEN_BITS)];
+	bool before = false;
+	unsigned int i;
+
+	spin_lock(&p2m_seen_lock);
+	/* The last one is lost, if it is not in any of the others. */
+	for (i = 0; i < P2M_SEEN_WAYS - 1; i++)
+		if (set[i].at.guest && set[i].hash == hash)
+			break;
+	if (set[i].at.guest && set[i].hash == hash) {
+		*where = set[i].at;
+		before = !force && (where->guest != here->guest ||
+				    where->gfn != here->gfn);
+	}
+	if (!before) {
+		memmove(set + 1, set, i * sizeof(*set));
+		set[0] = (struct p2m_seen){ .hash = hash, .at = *here };
+	}
+	spin_unlock(&p2m_seen_lock);
+	return before;
+}
+
+/*
+ * Nominate a candidate, if it still has these contents.  Returns -ENOENT or -EBUSY
+ * if it cannot be.
+ */
+static int p2m_nominate_candidate(const struct p2m_candidate *candidate, u64 hash)
+{
+	struct p2m_guest *guest = p2m_guest_find(candidate->guest);
+	struct mem_cgroup *old;
+	int err;
+
+	if (!guest)
+		return -ENOENT;
+	err = get_p2m_interruptible(&guest->lock, candidate->gfn, 0);
+	if (!err) {
+		old = set_active_memcg(guest->memcg);
+		err = p2m_nominate_to_share(guest, candidate->gfn, hash);
+		set_active_memcg(old);
+		put_p2m_gfn(&guest->lock, candidate->gfn);
+	}
+	p2m_guest_put(guest);
+	return err;
+}
+
+/*
+ * Nominate the candidates found for a batch, of which nothing is held.  Where that
+ * can be done, the frame's bit goes from @found to @known.
+ */
+static int p2m_nominate_found(struct p2m_scan_batch *batch)
+{
+	struct p2m_candidate here = { .guest = batch->guest->id }, *candidate;
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < batch->nr; i++) {
+		if (!(batch->found & BIT_ULL(i)))
+			continue;
+		candidate = &batch->candidate[i];
+		err = p2m_shared_known(batch->hash[i]) ? 0 :
+		      p2m_nominate_candidate(candidate, batch->hash[i]);
+		if (!err) {
+			batch->known |= BIT_ULL(i);
+		} else if (err == -ENOENT || err == -EBUSY) {
+			here.gfn = batch->gfn + i;
+			p2m_seen_before(batch->hash[i], &here, candidate, true);
+		} else {
+			return err;
+		}
+	}
+	return 0;
+}
+
+/* ------------------------------------------------------------------ */
+/* A batch                                                             */
+/* ------------------------------------------------------------------ */
+
+/* What can be done with a frame of a batch, which is held? */
+static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
+{
+	struct p2m_candidate here = { batch->guest->id, batch->gfn + i };
+	struct p2m_entry entry = p2m_get_entry(&batch->guest->map, here.gfn);
+	struct page *page = p2m_entry_page_of(entry, here.gfn);
+
+	if (!p2m_is_ram(entry))
+		return;
+	if (p2m_page_is_zero(page)) {
+		batch->hash[i] = p2m_hash_zero();
+		batch->zero |= BIT_ULL(i);
+		batch->known |= BIT_ULL(i);
+		return;
+	}
+	batch->hash[i] = p2m_hash_page(page);
+	if (p2m_shared_known(batch->hash[i]))
+		batch->known |= BIT_ULL(i);
+	else if (p2m_seen_before(batch->hash[i], &here, &batch->candidate[i], false))
+		batch->found |= BIT_ULL(i);
+}
+
+/* Look at a batch, which is held, until @max frames may be merged. */
+static void p2m_look(struct p2m_scan_batch *batch, u64 max)
+{
+	unsigned int i;
+
+	batch->known = 0;
+	batch->found = 0;
+	batch->zero = 0;
+	for (i = 0; i < batch->nr; i++) {
+		if (hweight64(batch->known | batch->found) == max)
+			break;
+		p2m_look_at(batch, i);
+	}
+	batch->nr = i;
+}
+
+/*
+ * Of the frames in @bits, make those of type shared whose pages can be taken, and
+ * unmap them.  Returns which; the others are busy, or have become something else.
+ */
+static u64 p2m_take_pages(struct p2m_scan_batch *batch, u64 bits,
+			  struct p2m_scan *scan)
+{
+	struct p2m_guest *guest = batch->guest;
+	struct p2m_entry entry;
+	unsigned long gfn;
+	unsigned int i;
+	u64 taken = 0;
+
+	for (i = 0; i < batch->nr; i++) {
+		gfn = batch->gfn + i;
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (!(bits & BIT_ULL(i)) || !p2m_is_ram(entry))
+			continue;
+		if (p2m_page_is_busy(p2m_entry_page(entry))) {
+			p2m_count_event(guest, busy);
+			scan->busy++;
+			continue;
+		}
+		p2m_change_type(guest, gfn, p2m_shared);
+		taken |= BIT_ULL(i);
+	}
+	if (taken) {
+		gfn = batch->gfn + __ffs64(taken);
+		p2m_unmap(guest, gfn, batch->gfn + fls64(taken) - gfn);
+	}
+	return taken;
+}
+
+/*
+ * Merge a frame whose page was taken.  Returns 0 if it is shared by now, and else
+ * -ENOENT, -EBUSY or -ENOMEM.
+ */
+static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
+			   struct p2m_scan *scan)
+{
+	struct p2m_guest *guest = batch->guest;
+	unsigned long gfn = batch->gfn + i;
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	bool zero = batch->zero & BIT_ULL(i);
+	int err;
+
+	err = p2m_join_unmapped(guest, gfn, batch->hash[i]);
+	if (!err) {
+		scan->done++;
+		scan->zero += zero;
+	} else if (err == -ENOENT && zero && p2m_page_is_zero(page)) {
+		/* The one that others will be merged with. */
+		err = p2m_nominate_unmapped(guest, gfn, batch->hash[i]);
+	}
+	return err;
+}
+
+/* Merge frames of a batch, which is held, with what is shared already. */
+static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
+		     struct p2m_scan *scan)
+{
+	struct p2m_guest *guest = batch->guest;
+	struct page *page;
+	unsigned int i;
+	int err, ret = 0;
+	u64 taken;
+
+	if (!bits)
+		return 0;
+	err = p2m_shatter(guest, batch->gfn);
+	if (err == -EBUSY) {
+		scan->busy += hweight64(bits);
+		return 0;
+	}
+	if (err)
+		return err;
+	taken = p2m_take_pages(batch, bits, scan);
+	for (i = 0; i < batch->nr; i++) {
+		if (!(taken & BIT_ULL(i)))
+			continue;
+		err = ret ?: p2m_merge_frame(batch, i, scan);
+		if (!err)
+			continue;
+		page = p2m_entry_page(p2m_get_entry(&guest->map, batch->gfn + i));
+		p2m_make_own(guest, batch->gfn + i, page);
+		if (err == -EBUSY) {
+			p2m_count_event(guest, busy);
+			scan->busy++;
+		} else if (err != -ENOENT) {
+			ret = err;
+		}
+	}
+	return ret;
+}
+
+static int p2m_get_batch(struct p2m_scan_batch *batch)
+{
+	return __get_p2m(&batch->guest->lock, batch->gfn, batch->nr,
+			 P2M_WAIT_INTERRUPTIBLE, 0);
+}
+
+static void p2m_put_batch(struct p2m_scan_batch *batch, unsigned long nr)
+{
+	put_p2m_range(&batch->guest->lock, batch->gfn, nr);
+}
+
+/* Scan a batch, or the beginning of it, if no more than @max are to be merged. */
+static int p2m_do_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
+{
+	unsigned long nr = batch->nr;
+	int err;
+
+	err = p2m_get_batch(batch);
+	if (err)
+		return err;
+	p2m_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
+	err = p2m_merge_known(batch, batch->known, scan);
+	p2m_put_batch(batch, nr);
+	if (err || !batch->found)
+		return err;
+
+	batch->known = 0;
+	err = p2m_nominate_found(batch);
+	if (err || !batch->known)
+		return err;
+
+	err = p2m_get_batch(batch);
+	if (err)
+		return err;
+	err = p2m_merge_known(batch, batch->known, scan);
+	p2m_put_batch(batch, batch->nr);
+	return err;
+}
+
+/* Scan [scan->next, end). */
+static int p2m_scan_range(struct p2m_scan_batch *batch, struct p2m_scan *scan,
+			  unsigned long end)
+{
+	unsigned long gfn;
+	int err;
+
+	while (scan->next < end && !(scan->max && scan->done == scan->max)) {
+		gfn = p2m_next_chunk(&batch->guest->map, scan->next, end);
+		if (gfn > scan->next) {
+			scan->next = gfn;
+			continue;
+		}
+		if (signal_pending(current))
+			return -EINTR;
+		batch->gfn = gfn;
+		batch->nr = min(end, round_up(gfn + 1, P2M_SCAN_BATCH)) - gfn;
+		err = p2m_do_batch(batch, scan);
+		if (err)
+			return err;
+		scan->looked += batch->nr;
+		scan->next = gfn + batch->nr;
+		cond_resched();
+	}
+	return 0;
+}
+
+/**
+ * p2m_share_scan() - P2M_SHARE_SCAN
+ * @guest: the guest
+ * @scan: which frames; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
+{
+	long end = p2m_range_end(guest, scan->gfn, scan->nr);
+	struct p2m_scan_batch *batch;
+	struct mem_cgroup *old;
+	int err;
+
+	if (end < 0)
+		return end;
+	err = p2m_seen_init();
+	if (err)
+		return err;
+	batch = kmalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
+	if (!batch)
+		return -ENOMEM;
+
+	batch->guest = guest;
+	scan->next = scan->gfn;
+	scan->done = 0;
+	scan->zero = 0;
+	scan->busy = 0;
+	scan->looked = 0;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_scan_range(batch, scan, end);
+	set_active_memcg(old);
+	kfree(batch);
+	return scan->next > scan->gfn || scan->done ? 0 : err;
+}

@@ -1,0 +1,774 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Sharing: frames of one or many guests that have one page, which none may write.
+ *
+ *	           nominate             share(handle, handle)
+ *	 ram_rw --------------> shared -----------------------> shared
+ *	   ^                    by one                          by many
+ *	   |                       |                               |
+ *	   |  unshare: in place    |                               |
+ *	   '-----------------------'                               |
+ *	   ^  unshare: a copy of its own                           |
+ *	   '-------------------------------------------------------'
+ *
+ * The states and the words are Xen's.  From nomination on, the contents do not
+ * change until the last sharer has it for itself again; the handle names these
+ * contents in this place, and is checked again when the frames are held.
+ * A write, by the guest, by the VMM or by the kernel for either, unshares first
+ * (p2m_page_mkwrite()).  To share changes the client's entry and no other, so it
+ * takes the ranges of source and client, and never those of other sharers.
+ *
+ * A SHARED PAGE has a struct p2m_shared, found by the page, or by its contents in
+ * a table.  The page has one reference from there, however many sharers: entries
+ * of type shared hold none.  What changes while one holds which lock:
+ *
+ *	that an entry is of type shared	its frame's range lock
+ *	that a page may be written to	the frame of the one sharer, and the bucket
+ *	who the sharers are		the bucket
+ *
+ * So with a frame held, and of type shared, its page and contents stay.
+ */
+
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/random.h>
+#include <linux/rbtree.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/spinlock.h>
+#include <linux/xxhash.h>
+
+#include "sharing.h"
+#include "trace.h"
+
+/* Sharers that a page may have, so that what is done to all of them ends. */
+#define P2M_MAX_SHARERS		(1U << 16)
+/* Pages with one hash that are compared before giving up. */
+#define P2M_MAX_COMPARES	8
+#define P2M_BUCKET_BITS		10
+/* Frames per zap, as for paging */
+#define P2M_UNSHARE_BATCH	64
+
+/**
+ * struct p2m_shared - a page that is shared, or nominated to be
+ * @node: in its bucket, by @hash
+ * @hash: of the contents
+ * @handle: names this nomination
+ * @page: the page, whose private data points here
+ * @sharers: struct p2m_sharer, by guest and frame
+ * @nr: how many these are
+ */
+struct p2m_shared {
+	struct rb_node	node;
+	u64		hash;
+	u64		handle;
+	struct page	*page;
+	struct rb_root	sharers;
+	unsigned int	nr;
+};
+
+/**
+ * struct p2m_sharer - a frame that has a shared page
+ * @node: in the page's tree
+ * @guest: the guest's number
+ * @gfn: the frame
+ */
+struct p2m_sharer {
+	struct rb_node	node;
+	u64		guest;
+	unsigned long	gfn;
+};
+
+/**
+ * struct p2m_bucket - shared pages, by contents
+ * @lock: guards @pages, and @nr and @sharers of each
+ * @pages: struct p2m_shared, by hash
+ */
+struct p2m_bucket {
+	spinlock_t	lock;
+	struct rb_root	pages;
+} ____cacheline_aligned_in_smp;
+
+static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
+static atomic64_t p2m_last_handle;
+static u64 p2m_hash_seed;
+static u64 p2m_zero_hash;
+
+/* ------------------------------------------------------------------ */
+/* Contents                                                            */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_hash_page() - a hash of what is in a page, which may be changing
+ * @page: the page
+ *
+ * Context: any.
+ * Return: the hash; another one after the module was loaded again.
+ */
+u64 p2m_hash_page(struct page *page)
+{
+	void *addr = kmap_local_page(page);
+	u64 hash = xxh64(addr, PAGE_SIZE, p2m_hash_seed);
+
+	kunmap_local(addr);
+	return hash;
+}
+
+/**
+ * p2m_hash_zero() - the hash of a zero page
+ *
+ * Context: any.
+ * Return: what p2m_hash_page() says of one.
+ */
+u64 p2m_hash_zero(void)
+{
+	return p2m_zero_hash;
+}
+
+/**
+ * p2m_page_is_zero() - are there only zeros in a page?
+ * @page: the page
+ *
+ * Context: any.
+ * Return: whether there are.
+ */
+bool p2m_page_is_zero(struct page *page)
+{
+	void *addr = kmap_local_page(page);
+	bool zero = !memchr_inv(addr, 0, PAGE_SIZE);
+
+	kunmap_local(addr);
+	return zero;
+}
+
+static bool p2m_pages_equal(struct page *page1, struct page *page2)
+{
+	void *addr1 = kmap_local_page(page1);
+	void *addr2 = kmap_local_page(page2);
+	bool equal = !memcmp(addr1, addr2, PAGE_SIZE);
+
+	kunmap_local(addr2);
+	kunmap_local(addr1);
+	return equal;
+}
+
+/* ------------------------------------------------------------------ */
+/* The table                                                           */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_sharing_init() - an empty table
+ *
+ * Context: module init.
+ */
+void p2m_sharing_init(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(p2m_buckets); i++)
+		spin_lock_init(&p2m_buckets[i].lock);
+	get_random_bytes(&p2m_hash_seed, sizeof(p2m_hash_seed));
+	p2m_zero_hash = p2m_hash_page(ZERO_PAGE(0));
+}
+
+static struct p2m_bucket *p2m_bucket(u64 hash)
+{
+	return &p2m_buckets[hash >> (64 - P2M_BUCKET_BITS)];
+}
+
+static int p2m_shared_cmp_hash(const void *key, const struct rb_node *node)
+{
+	u64 want = *(const u64 *)key;
+	u64 hash = rb_entry(node, struct p2m_shared, node)->hash;
+
+	return want < hash ? -1 : want > hash;
+}
+
+static bool p2m_shared_less(struct rb_node *a, const struct rb_node *b)
+{
+	return p2m_shared_cmp_hash(&rb_entry(a, struct p2m_shared, node)->hash,
+				   b) < 0;
+}
+
+static int p2m_sharer_cmp(struct rb_node *a, const struct rb_node *b)
+{
+	struct p2m_sharer *x = rb_entry(a, struct p2m_sharer, node);
+	struct p2m_sharer *y = rb_entry(b, struct p2m_sharer, node);
+
+	if (x->guest != y->guest)
+		return x->guest < y->guest ? -1 : 1;
+	return x->gfn < y->gfn ? -1 : x->gfn > y->gfn;
+}
+
+static bool p2m_sharer_less(struct rb_node *a, const struct rb_node *b)
+{
+	return p2m_sharer_cmp(a, b) < 0;
+}
+
+static int p2m_sharer_cmp_key(const void *key, const struct rb_node *node)
+{
+	struct p2m_sharer *sharer = (struct p2m_sharer *)key;
+
+	return p2m_sharer_cmp(&sharer->node, node);
+}
+
+static int p2m_sharer_cmp_guest(const void *key, const struct rb_node *node)
+{
+	u64 want = *(const u64 *)key;
+	u64 guest = rb_entry(node, struct p2m_sharer, node)->guest;
+
+	return want < guest ? -1 : want > guest;
+}
+
+static struct p2m_sharer *p2m_sharer_alloc(struct p2m_guest *guest,
+					   unsigned long gfn)
+{
+	struct p2m_sharer *sharer = kmalloc(sizeof(*sharer), GFP_KERNEL_ACCOUNT);
+
+	if (sharer) {
+		sharer->guest = guest->id;
+		sharer->gfn = gfn;
+	}
+	return sharer;
+}
+
+/* The shared page of a frame that is held, and of type shared. */
+static struct p2m_shared *p2m_shared_of(struct page *page)
+{
+	return (struct p2m_shared *)page_private(page);
+}
+
+/* Holding the bucket. */
+static void p2m_shared_add(struct p2m_shared *shared, struct p2m_sharer *sharer)
+{
+	rb_add(&sharer->node, &shared->sharers, p2m_sharer_less);
+	shared->nr++;
+}
+
+/* Holding the bucket, whose @shared has no sharer any more. */
+static void p2m_shared_remove(struct p2m_bucket *bucket,
+			      struct p2m_shared *shared)
+{
+	rb_erase(&shared->node, &bucket->pages);
+	set_page_private(shared->page, 0);
+}
+
+/* The sharer that @cmp finds for @key goes, and with the last one the page. */
+static void p2m_shared_del(struct p2m_shared *shared, const void *key,
+			   int (*cmp)(const void *key, const struct rb_node *node))
+{
+	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
+	struct page *page = shared->page;
+	struct rb_node *node;
+	bool last;
+
+	spin_lock(&bucket->lock);
+	node = rb_find(key, &shared->sharers, cmp);
+	rb_erase(node, &shared->sharers);
+	last = !--shared->nr;
+	if (last)
+		p2m_shared_remove(bucket, shared);
+	spin_unlock(&bucket->lock);
+
+	kfree(rb_entry(node, struct p2m_sharer, node));
+	if (last) {
+		kfree(shared);
+		p2m_pages_free(page, P2M_4K);
+	}
+}
+
+/* A frame, which is held, has another page by now: it is no sharer any more. */
+static void p2m_shared_leave(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_shared *shared)
+{
+	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
+
+	p2m_shared_del(shared, &key, p2m_sharer_cmp_key);
+}
+
+/**
+ * p2m_shared_drop() - a guest goes, and one of its entries of type shared
+ * @guest: the guest, which nobody uses any more
+ * @page: the page of that entry
+ *
+ * To be called once for each such entry.
+ *
+ * Context: process context.
+ */
+void p2m_shared_drop(struct p2m_guest *guest, struct page *page)
+{
+	/* Any sharer of this guest's will do: all of them go. */
+	p2m_shared_del(p2m_shared_of(page), &guest->id, p2m_sharer_cmp_guest);
+}
+
+/*
+ * If a frame is the only sharer, and nobody else holds the page, which nobody maps:
+ * the page is the frame's own from now on.
+ */
+static bool p2m_shared_take(struct p2m_shared *shared)
+{
+	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
+	bool alone;
+
+	spin_lock(&bucket->lock);
+	/*
+	 * Who holds the page may have got it from another guest that shared it
+	 * once, and must not see what this one writes.
+	 */
+	alone = shared->nr == 1 && page_count(shared->page) == 1;
+	if (alone)
+		p2m_shared_remove(bucket, shared);
+	spin_unlock(&bucket->lock);
+	if (!alone)
+		return false;
+	kfree(rb_entry(rb_first(&shared->sharers), struct p2m_sharer, node));
+	kfree(shared);
+	return true;
+}
+
+/* The page in the table with these contents, holding the bucket; or NULL. */
+static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket, u64 hash,
+					  struct page *page)
+{
+	unsigned int compares = 0;
+	struct p2m_shared *shared;
+	struct rb_node *node;
+
+	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
+		shared = rb_entry(node, struct p2m_shared, node);
+		if (shared->nr >= P2M_MAX_SHARERS)
+			continue;
+		if (p2m_pages_equal(shared->page, page))
+			return shared;
+		if (++compares == P2M_MAX_COMPARES)
+			break;
+	}
+	return NULL;
+}
+
+/**
+ * p2m_shared_known() - is there a shared page with this hash, that takes sharers?
+ * @hash: of the contents
+ *
+ * Context: process context; it may come and go meanwhile.
+ * Return: whether there is.
+ */
+bool p2m_shared_known(u64 hash)
+{
+	struct p2m_bucket *bucket = p2m_bucket(hash);
+	struct rb_node *node;
+	bool known = false;
+
+	spin_lock(&bucket->lock);
+	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
+		known = rb_entry(node, struct p2m_shared, node)->nr <
+			P2M_MAX_SHARERS;
+		if (known)
+			break;
+	}
+	spin_unlock(&bucket->lock);
+	return known;
+}
+
+/* ------------------------------------------------------------------ */
+/* Nominate                                                            */
+/* ------------------------------------------------------------------ */
+
+/**
+ * p2m_nominate_unmapped() - a page of type shared becomes a shared page
+ * @guest: the guest
+ * @gfn: the frame: of type shared by now, and unmapped
+ * @hash: of its contents
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -EBUSY if somebody else holds the page; -ENOMEM.  After an error it
+ * is for the caller to change the type back.
+ */
+int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+{
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	struct p2m_bucket *bucket = p2m_bucket(hash);
+	struct p2m_shared *shared;
+	struct p2m_sharer *sharer;
+
+	/* See p2m_evict(): no new reference can come. */
+	if (page_count(page) != 1)
+		return -EBUSY;
+	shared = kzalloc(sizeof(*shared), GFP_KERNEL_ACCOUNT);
+	sharer = p2m_sharer_alloc(guest, gfn);
+	if (!shared || !sharer) {
+		kfree(shared);
+		kfree(sharer);
+		return -ENOMEM;
+	}
+	shared->hash = hash;
+	shared->handle = atomic64_inc_return(&p2m_last_handle);
+	shared->page = page;
+
+	spin_lock(&bucket->lock);
+	set_page_private(page, (unsigned long)shared);
+	p2m_shared_add(shared, sharer);
+	rb_add(&shared->node, &bucket->pages, p2m_shared_less);
+	spin_unlock(&bucket->lock);
+	return 0;
+}
+
+/**
+ * p2m_nominate_to_share() - nominate a frame
+ * @guest: the guest
+ * @gfn: the frame
+ * @hash: what its contents must have; or 0, for any
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0, and @gfn is of type shared, maybe as before; -ENOENT if it has no page
+ * that can be nominated, or not these contents; -EBUSY if somebody else holds it;
+ * -ENOMEM.
+ */
+int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct page *page = p2m_entry_page_of(entry, gfn);
+	int err;
+
+	if (p2m_entry_type(entry) == p2m_shared)
+		return hash && p2m_shared_of(page)->hash != hash ? -ENOENT : 0;
+	if (!p2m_is_ram(entry) || (hash && p2m_hash_page(page) != hash))
+		return -ENOENT;
+	err = p2m_shatter(guest, gfn);
+	if (err)
+		return err;
+	page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	p2m_change_type(guest, gfn, p2m_shared);
+	p2m_unmap(guest, gfn, 1);
+	err = p2m_nominate_unmapped(guest, gfn, p2m_hash_page(page));
+	if (err)
+		p2m_make_own(guest, gfn, page);
+	if (err == -EBUSY)
+		p2m_count_event(guest, busy);
+	return err;
+}
+
+/**
+ * p2m_share_nominate() - P2M_SHARE_NOMINATE
+ * @guest: the guest
+ * @arg: which frame; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EINTR or -ENOMEM as uapi/p2m.h has
+ * it.
+ */
+int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
+{
+	long end = p2m_range_end(guest, arg->gfn, 1);
+	struct mem_cgroup *old;
+	struct page *page;
+	int err;
+
+	if (end < 0)
+		return end;
+	err = get_p2m_interruptible(&guest->lock, arg->gfn, 0);
+	if (err)
+		return err;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_nominate_to_share(guest, arg->gfn, 0);
+	set_active_memcg(old);
+	if (!err) {
+		page = p2m_entry_page(p2m_get_entry(&guest->map, arg->gfn));
+		arg->handle = p2m_shared_of(page)->handle;
+	}
+	put_p2m_gfn(&guest->lock, arg->gfn);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* Share                                                               */
+/* ------------------------------------------------------------------ */
+
+/* A frame, which is held and unmapped, has this page from now on. */
+static void p2m_give_page(struct p2m_guest *guest, unsigned long gfn,
+			  struct p2m_shared *shared)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, shared->page));
+	p2m_count_event(guest, merged);
+	trace_p2m_share(guest->id, gfn, 0);
+}
+
+/**
+ * p2m_join_unmapped() - give a frame the shared page with the same contents
+ * @guest: the guest
+ * @gfn: the frame: of type shared by now, unmapped, but not nominated
+ * @hash: of its contents
+ *
+ * Its own page is freed.
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -EBUSY if somebody else holds its page; -ENOENT if there is no such
+ * shared page; -ENOMEM.  After an error it is for the caller to change the type
+ * back.
+ */
+int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+{
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	struct p2m_bucket *bucket = p2m_bucket(hash);
+	struct p2m_shared *shared;
+	struct p2m_sharer *sharer;
+
+	if (page_count(page) != 1)
+		return -EBUSY;
+	sharer = p2m_sharer_alloc(guest, gfn);
+	if (!sharer)
+		return -ENOMEM;
+	spin_lock(&bucket->lock);
+	shared = p2m_shared_find(bucket, hash, page);
+	if (shared)
+		p2m_shared_add(shared, sharer);
+	spin_unlock(&bucket->lock);
+	if (!shared) {
+		kfree(sharer);
+		return -ENOENT;
+	}
+	/* From here it is one of the sharers, so it stays. */
+	p2m_give_page(guest, gfn, shared);
+	p2m_pages_free(page, P2M_4K);
+	return 0;
+}
+
+/* What a handle names, if that is still so, of a frame that is held. */
+static struct p2m_shared *p2m_shared_by_handle(struct p2m_guest *guest,
+					       unsigned long gfn, u64 handle)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct p2m_shared *shared;
+
+	if (p2m_entry_type(entry) != p2m_shared)
+		return ERR_PTR(-ESTALE);
+	shared = p2m_shared_of(p2m_entry_page(entry));
+	return shared->handle == handle ? shared : ERR_PTR(-ESTALE);
+}
+
+/* Holding the frames of both. */
+static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
+			  struct p2m_share *arg)
+{
+	struct p2m_shared *from, *to;
+	struct p2m_bucket *bucket;
+	struct p2m_sharer *sharer;
+	bool full;
+
+	to = p2m_shared_by_handle(source, arg->source_gfn, arg->source_handle);
+	if (IS_ERR(to))
+		return PTR_ERR(to);
+	from = p2m_shared_by_handle(client, arg->client_gfn, arg->client_handle);
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	if (from == to)
+		return 0;
+	/* Both frames are held and shared, so that neither page changes. */
+	if (!p2m_pages_equal(from->page, to->page))
+		return -EILSEQ;
+	sharer = p2m_sharer_alloc(client, arg->client_gfn);
+	if (!sharer)
+		return -ENOMEM;
+
+	bucket = p2m_bucket(to->hash);
+	spin_lock(&bucket->lock);
+	full = to->nr >= P2M_MAX_SHARERS;
+	if (!full)
+		p2m_shared_add(to, sharer);
+	spin_unlock(&bucket->lock);
+	if (full) {
+		kfree(sharer);
+		return -EMLINK;
+	}
+	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
+	p2m_unmap(client, arg->client_gfn, 1);
+	p2m_give_page(client, arg->client_gfn, to);
+	p2m_shared_leave(client, arg->client_gfn, from);
+	return 0;
+}
+
+/**
+ * p2m_share() - P2M_SHARE
+ * @source: the guest of the source
+ * @client: the guest of @arg->client_fd, maybe the same
+ * @arg: which frames; see uapi/p2m.h
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -ESTALE, -EILSEQ, -EMLINK or -ENOMEM as uapi/p2m.h
+ * has it.
+ */
+int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
+	      struct p2m_share *arg)
+{
+	struct mem_cgroup *old;
+	long end;
+	int err;
+
+	end = p2m_range_end(source, arg->source_gfn, 1);
+	if (end > 0)
+		end = p2m_range_end(client, arg->client_gfn, 1);
+	if (end < 0)
+		return end;
+	if (source == client && arg->source_gfn == arg->client_gfn)
+		return -EINVAL;
+	err = get_p2m_two(&source->lock, arg->source_gfn, &client->lock,
+			  arg->client_gfn, 0);
+	if (err)
+		return err;
+	old = set_active_memcg(client->memcg);
+	err = p2m_share_held(source, client, arg);
+	set_active_memcg(old);
+	put_p2m_two(&source->lock, arg->source_gfn, &client->lock,
+		    arg->client_gfn, 0);
+	return err;
+}
+
+/* ------------------------------------------------------------------ */
+/* Unshare                                                             */
+/* ------------------------------------------------------------------ */
+
+/* A frame of type shared, held and unmapped, gets a page of its own. */
+static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	struct p2m_shared *shared = p2m_shared_of(page);
+	struct page *copy;
+
+	if (p2m_shared_take(shared)) {
+		p2m_make_own(guest, gfn, page);
+	} else {
+		copy = p2m_page_alloc(GFP_HIGHUSER);
+		if (!copy)
+			return -ENOMEM;
+		copy_highpage(copy, page);
+		__SetPageUptodate(copy);
+		p2m_make_own(guest, gfn, copy);
+		p2m_shared_leave(guest, gfn, shared);
+	}
+	p2m_count_event(guest, unshared);
+	return 0;
+}
+
+/**
+ * p2m_unshare() - give a shared frame a page of its own
+ * @guest: the guest
+ * @gfn: the frame, of type shared
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; or -ENOMEM, and it is shared as before.
+ */
+int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
+{
+	int err;
+
+	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
+	p2m_unmap(guest, gfn, 1);
+	err = p2m_unshare_unmapped(guest, gfn);
+	trace_p2m_unshare(guest->id, gfn, err);
+	return err;
+}
+
+/* Unshare what is shared of a batch, which is held. */
+static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned long nr, struct p2m_range *range)
+{
+	unsigned long end = gfn + nr, i, first = end;
+	int err;
+
+	for (i = end; i-- > gfn;)
+		if (p2m_entry_type(p2m_get_entry(&guest->map, i)) == p2m_shared)
+			first = i;
+	if (first < end)
+		p2m_unmap(guest, first, end - first);
+
+	for (; gfn < end; gfn++) {
+		if (range->max && range->done == range->max)
+			break;
+		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) != p2m_shared)
+			continue;
+		err = p2m_unshare_unmapped(guest, gfn);
+		trace_p2m_unshare(guest->id, gfn, err);
+		if (err) {
+			range->next = gfn;
+			return err;
+		}
+		range->done++;
+	}
+	range->next = gfn;
+	return 0;
+}
+
+/**
+ * p2m_unshare_range() - P2M_UNSHARE
+ * @guest: the guest
+ * @range: which; uapi/p2m.h says what goes in and what comes out
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ */
+int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
+{
+	return p2m_for_range(guest, range, P2M_UNSHARE_BATCH, p2m_unshare_batch);
+}
+
+/* ------------------------------------------------------------------ */
+/* Audit                                                               */
+/* ------------------------------------------------------------------ */
+
+/*
+ * Count the sharers of @shared that are @guest's into @frames.  Returns how much is
+ * wrong: with its number of sharers, its page, and what the map says of them.
+ */
+static unsigned long p2m_audit_shared(struct p2m_shared *shared,
+				      struct p2m_guest *guest,
+				      unsigned long *frames)
+{
+	unsigned long errors = p2m_shared_of(shared->page) != shared;
+	struct p2m_sharer *sharer;
+	struct p2m_entry entry;
+	struct rb_node *node;
+	unsigned int nr = 0;
+
+	for (node = rb_first(&shared->sharers); node; node = rb_next(node)) {
+		nr++;
+		sharer = rb_entry(node, struct p2m_sharer, node);
+		if (sharer->guest != guest->id)
+			continue;
+		++*frames;
+		entry = p2m_lookup(&guest->map, sharer->gfn);
+		errors += p2m_entry_type(entry) != p2m_shared ||
+			  p2m_entry_page(entry) != shared->page;
+	}
+	return errors + (!nr || nr != shared->nr || page_count(shared->page) < 1);
+}
+
+/**
+ * p2m_shared_audit() - are a guest's shared frames the sharers of their pages?
+ * @guest: the guest
+ *
+ * Each frame that is a sharer has that page; and as these are as many as the map
+ * has of type shared, each of those is a sharer.
+ *
+ * Context: process context, holding all of @guest.
+ * Return: how much is wrong.
+ */
+unsigned long p2m_shared_audit(struct p2m_guest *guest)
+{
+	unsigned long errors = 0, frames = 0;
+	struct p2m_bucket *bucket;
+	struct rb_node *node;
+
+	for (bucket = p2m_buckets;
+	     bucket < p2m_buckets + ARRAY_SIZE(p2m_buckets); bucket++) {
+		spin_lock(&bucket->lock);
+		for (node = rb_first(&bucket->pages); node; node = rb_next(node))
+			errors += p2m_audit_shared(rb_entry(node, struct p2m_shared, node),
+						   guest, &frames);
+		spin_unlock(&bucket->lock);
+		cond_resched();
+	}
+	return errors + (frames != p2m_map_count(&guest->map, p2m_shared));
+}

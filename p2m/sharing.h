@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* What sharing.c has for scan.c. */
+#ifndef _P2M_SHARING_H
+#define _P2M_SHARING_H
+
+#include "guest.h"
+
+/**
+ * struct p2m_candidate - where a page with certain contents was seen
+ * @guest: number of the guest
+ * @gfn: the frame
+ */
+struct p2m_candidate {
+	u64		guest;
+	unsigned long	gfn;
+};
+
+u64 p2m_hash_page(struct page *page);
+u64 p2m_hash_zero(void);
+bool p2m_page_is_zero(struct page *page);
+bool p2m_shared_known(u64 hash);
+int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);
+int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash);
+int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);
+
+/* Does somebody hold the page, besides the map and page tables? */
+static inline bool p2m_page_is_busy(struct page *page)
+{
+	return page_count(page) > 1 + page_mapcount(page);
+}
+
+/* A frame that was, or was to be, shared has this page for itself. */
+static inline void p2m_make_own(struct p2m_guest *guest, unsigned long gfn,
+				struct page *page)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
+	entry = p2m_repage_entry(entry, page);
+	p2m_change_entry(guest, gfn, entry);
+}
+
+#endif /* _P2M_SHARING_H */
