@@ -1,0 +1,1026 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Frames that share a page: each guest sees what it wrote and nothing else, whoever
+ * writes, and however sharing, writing, paging and dying come together.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+
+#include "p2m_guest.h"
+#include "kselftest_harness.h"
+
+/* In two chunks, the second of them cut */
+#define NR_FRAMES	(P2M_CHUNK + 64)
+#define NR_VCPUS	2
+/* Passes after which a guest writes something else: sharers come together again */
+#define PASSES_ALIKE	4
+/* What a race must see at least */
+#define PASSES		12
+#define RACES		200
+
+static int nominate(int fd, u64 gfn, u64 *handle)
+{
+	struct p2m_nominate arg = { .size = sizeof(arg), .gfn = gfn };
+	int err = p2m_call(fd, P2M_SHARE_NOMINATE, &arg);
+
+	*handle = err ? 0 : arg.handle;
+	return err;
+}
+
+static struct p2m_scan scan(int fd, u64 gfn, u64 nr, u64 max)
+{
+	struct p2m_scan arg = {
+		.size = sizeof(arg),
+		.gfn = gfn,
+		.nr = nr,
+		.max = max,
+	};
+	int err = p2m_call(fd, P2M_SHARE_SCAN, &arg);
+
+	TEST_ASSERT(!err, "scan [%#lx, +%#lx): %s", gfn, nr, strerror(-err));
+	TEST_ASSERT(arg.next > gfn && arg.next <= gfn + nr,
+		    "scan [%#lx, +%#lx): next is %#llx", gfn, nr, arg.next);
+	TEST_ASSERT(arg.zero <= arg.done &&
+		    arg.done + arg.busy <= arg.looked &&
+		    arg.looked <= arg.next - gfn, "scan: it does not add up");
+	TEST_ASSERT(!max || arg.done <= max, "scan: more than max");
+	return arg;
+}
+
+/* All of a guest.  Return: frames merged */
+static u64 scan_all(int fd)
+{
+	return scan(fd, 0, p2m_info(fd).gfns, 0).done;
+}
+
+static int unshare_range(int fd, u64 gfn, u64 nr, u64 max, u64 *done)
+{
+	struct p2m_range range = {
+		.size = sizeof(range),
+		.gfn = gfn,
+		.nr = nr,
+		.max = max,
+	};
+	int err = p2m_call(fd, P2M_UNSHARE, &range);
+
+	*done = err ? 0 : range.done;
+	return err;
+}
+
+FIXTURE(sharing)
+{
+	struct p2m_mem a;
+	struct p2m_mem b;
+	struct p2m_vm vm_a;
+	struct p2m_vm vm_b;
+};
+
+FIXTURE_SETUP(sharing)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	p2m_mem_open(&self->a, NR_FRAMES);
+	p2m_mem_open(&self->b, NR_FRAMES);
+	/* p2m_mem_fill() of the same frame of both is the same. */
+	self->b.tag = self->a.tag;
+}
+
+FIXTURE_TEARDOWN(sharing)
+{
+	p2m_vm_destroy(&self->vm_a);
+	p2m_vm_destroy(&self->vm_b);
+	p2m_mem_close(&self->a);
+	p2m_mem_close(&self->b);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+/* A call that shares frames of a and b, which are nominated by it. */
+static struct p2m_share share_arg(struct p2m_mem *a, u64 a_gfn,
+				  struct p2m_mem *b, u64 b_gfn)
+{
+	struct p2m_share arg = {
+		.size = sizeof(arg),
+		.source_gfn = a_gfn,
+		.client_fd = b->fd,
+		.client_gfn = b_gfn,
+	};
+
+	TEST_ASSERT(!nominate(a->fd, a_gfn, (u64 *)&arg.source_handle),
+		    "nominate %#lx of the source", a_gfn);
+	TEST_ASSERT(!nominate(b->fd, b_gfn, (u64 *)&arg.client_handle),
+		    "nominate %#lx of the client", b_gfn);
+	return arg;
+}
+
+static void share(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b, u64 b_gfn)
+{
+	struct p2m_share arg = share_arg(a, a_gfn, b, b_gfn);
+	int err = p2m_call(a->fd, P2M_SHARE, &arg);
+
+	TEST_ASSERT(!err, "share: %s", strerror(-err));
+}
+
+/* Fill the same frames of both, and have them share. */
+static void share_frames(struct p2m_mem *a, struct p2m_mem *b, u64 gfn, u64 nr)
+{
+	p2m_mem_fill(a, gfn, nr);
+	p2m_mem_fill(b, gfn, nr);
+	for (; nr; gfn++, nr--)
+		share(a, gfn, b, gfn);
+}
+
+/* ------------------------------------------------------------------ */
+/* What it is                                                          */
+/* ------------------------------------------------------------------ */
+
+static void guest_reads(u64 tag, u64 id, u64 nr)
+{
+	u64 sum = 0, i;
+
+	for (;;) {
+		for (i = 0; i < nr * P2M_WORDS; i += P2M_WORDS / 4)
+			sum += READ_ONCE(((u64 *)P2M_GPA)[i]);
+		GUEST_SYNC(sum);
+	}
+}
+
+/* Adds one to a word of its own in every frame. */
+static void guest_adds(u64 tag, u64 id, u64 nr)
+{
+	u64 *words = (u64 *)P2M_GPA;
+	u64 i;
+
+	for (;;) {
+		for (i = 0; i < nr; i++)
+			words[i * P2M_WORDS + id]++;
+		GUEST_SYNC(0);
+	}
+}
+
+/* Undoes guest_adds()'s, and returns how many words were not so. */
+static u64 take_off(struct p2m_mem *mem, u64 id, u64 passes)
+{
+	u64 gfn;
+
+	for (gfn = 0; gfn < mem->nr; gfn++)
+		p2m_page(mem, gfn)[id] -= passes;
+	return p2m_mem_wrong_pages(mem, 0, mem->nr);
+}
+
+TEST_F(sharing, two_guests_share_until_one_writes)
+{
+	u64 pages, shared;
+
+	share_frames(&self->a, &self->b, 0, NR_FRAMES);
+	pages = p2m_totals().pages;
+	EXPECT_EQ(NR_FRAMES, pages);
+	EXPECT_EQ(NR_FRAMES, p2m_stats(self->b.fd).merged);
+	EXPECT_EQ(0, p2m_stats(self->a.fd).merged);
+
+	/* Both read, and nothing comes of it. */
+	p2m_vm_create(&self->vm_a, &self->a, 1, guest_reads);
+	p2m_vm_create(&self->vm_b, &self->b, 1, guest_adds);
+	p2m_vm_run_passes(&self->vm_a, 2);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, NR_FRAMES));
+	EXPECT_EQ(pages, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_stats(self->a.fd).unshared);
+
+	/* One writes: the other one does not see it. */
+	p2m_vm_run_passes(&self->vm_b, 1);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
+	EXPECT_EQ(NR_FRAMES, p2m_stats(self->b.fd).unshared);
+	EXPECT_EQ(2 * NR_FRAMES, p2m_totals().pages);
+	shared = p2m_stats(self->a.fd).unshared;
+	EXPECT_EQ(0, shared);
+	EXPECT_EQ(0, take_off(&self->b, 0, self->vm_b.vcpu[0].passes));
+}
+
+TEST_F(sharing, the_last_sharer_keeps_the_page)
+{
+	share_frames(&self->a, &self->b, 0, 8);
+	p2m_mem_close(&self->b);
+	EXPECT_EQ(8, p2m_totals().pages);
+	p2m_page(&self->a, 3)[7]++;
+	EXPECT_EQ(8, p2m_totals().pages);
+	EXPECT_EQ(1, p2m_stats(self->a.fd).unshared);
+	p2m_page(&self->a, 3)[7]--;
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 8));
+}
+
+TEST_F(sharing, the_source_may_go_and_the_client_keeps_the_page)
+{
+	share_frames(&self->a, &self->b, 0, 8);
+	p2m_mem_close(&self->a);
+	EXPECT_EQ(8, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 8));
+	p2m_mem_fill(&self->b, 0, 8);
+	EXPECT_EQ(8, p2m_totals().pages);
+}
+
+TEST_F(sharing, the_vmm_and_the_kernel_may_write_too)
+{
+	u64 word = 0x1234, gfn;
+	struct iovec in = { &word, sizeof(word) }, there;
+	u64 fill[P2M_WORDS];
+
+	share_frames(&self->a, &self->b, 0, 4);
+	memcpy(fill, p2m_page(&self->a, 0), sizeof(fill));
+
+	/* Through the mapping; by the kernel, which pins; by copying to user. */
+	p2m_page(&self->b, 0)[5] = word;
+	there = (struct iovec){ &p2m_page(&self->b, 1)[5], sizeof(word) };
+	ASSERT_EQ(sizeof(word), process_vm_writev(getpid(), &in, 1, &there, 1, 0));
+	ASSERT_EQ(0, clock_gettime(CLOCK_MONOTONIC,
+				   (void *)p2m_page(&self->b, 2)));
+	p2m_page(&self->a, 3)[5] = word;
+
+	for (gfn = 0; gfn < 3; gfn++)
+		EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, gfn, 1));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 3, 1));
+	EXPECT_EQ(word, p2m_page(&self->b, 0)[5]);
+	EXPECT_EQ(word, p2m_page(&self->b, 1)[5]);
+	EXPECT_EQ(word, p2m_page(&self->a, 3)[5]);
+	EXPECT_EQ(8, p2m_totals().pages);
+	/* All of the page was copied, not the word alone. */
+	EXPECT_EQ(0, memcmp(p2m_page(&self->b, 0), fill, 5 * sizeof(u64)));
+	EXPECT_EQ(0, memcmp(p2m_page(&self->b, 0) + 6, fill + 6,
+			    sizeof(fill) - 6 * sizeof(u64)));
+}
+
+TEST_F(sharing, one_guest_may_share_with_itself)
+{
+	memcpy(p2m_page(&self->a, 1), "same", 5);
+	memcpy(p2m_page(&self->a, P2M_CHUNK + 1), "same", 5);
+	memcpy(p2m_page(&self->a, 2), "same", 5);
+	share(&self->a, 1, &self->a, P2M_CHUNK + 1);
+	share(&self->a, P2M_CHUNK + 1, &self->a, 2);
+	EXPECT_EQ(1, p2m_totals().pages);
+	p2m_page(&self->a, 1)[0] = 1;
+	EXPECT_EQ(0, strcmp("same", (char *)p2m_page(&self->a, P2M_CHUNK + 1)));
+	EXPECT_EQ(0, strcmp("same", (char *)p2m_page(&self->a, 2)));
+	EXPECT_EQ(2, p2m_totals().pages);
+}
+
+/* The rest of two_guests_share..., on pages of 2 MB */
+TEST_F(sharing, parts_of_2_mb_can_be_shared)
+{
+	u64 *a = p2m_map_huge(self->a.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK);
+	u64 *b = p2m_map_huge(self->b.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK);
+	struct p2m_share arg;
+	u64 i;
+
+	for (i = 0; i < 2 * P2M_CHUNK; i++) {
+		a[i * P2M_WORDS] = i + 1;
+		b[i * P2M_WORDS] = i + 1;
+	}
+	arg = share_arg(&self->a, 2 * P2M_CHUNK + 7, &self->b, 2 * P2M_CHUNK + 7);
+	EXPECT_EQ(1, p2m_stats(self->a.fd).shattered);
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &arg));
+	EXPECT_EQ(4 * P2M_CHUNK - 1, p2m_totals().pages);
+
+	scan(self->a.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0);
+	EXPECT_EQ(2 * P2M_CHUNK - 1,
+		  scan(self->b.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0).done);
+	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
+	for (i = 0; i < 2 * P2M_CHUNK; i++)
+		b[i * P2M_WORDS]++;
+	for (i = 0; i < 2 * P2M_CHUNK; i++) {
+		ASSERT_EQ(i + 1, a[i * P2M_WORDS]);
+		ASSERT_EQ(i + 2, b[i * P2M_WORDS]);
+	}
+	munmap(a, 2 * P2M_CHUNK * P2M_PAGE_SIZE);
+	munmap(b, 2 * P2M_CHUNK * P2M_PAGE_SIZE);
+}
+
+TEST_F(sharing, shared_frames_are_not_paged_out)
+{
+	struct p2m_range range;
+
+	share_frames(&self->a, &self->b, 0, 8);
+	p2m_mem_fill(&self->a, 8, 8);
+	range = p2m_move(self->a.fd, P2M_PAGE_OUT, 0, 16);
+	EXPECT_EQ(8, range.done);
+	EXPECT_EQ(0, range.busy);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 16));
+
+	/* But on their own they are. */
+	p2m_mem_fill(&self->a, 0, 8);
+	EXPECT_EQ(16, p2m_move(self->a.fd, P2M_PAGE_OUT, 0, 16).done);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 16));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 8));
+}
+
+/* ------------------------------------------------------------------ */
+/* Handles                                                             */
+/* ------------------------------------------------------------------ */
+
+TEST_F(sharing, a_handle_is_of_one_nomination)
+{
+	u64 first, again, other;
+
+	p2m_mem_fill(&self->a, 0, 2);
+	ASSERT_EQ(0, nominate(self->a.fd, 0, &first));
+	EXPECT_NE(0, first);
+	ASSERT_EQ(0, nominate(self->a.fd, 0, &again));
+	EXPECT_EQ(first, again);
+	ASSERT_EQ(0, nominate(self->a.fd, 1, &other));
+	EXPECT_NE(first, other);
+
+	/* A read leaves it, a write ends it, even one that changes nothing. */
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 2));
+	ASSERT_EQ(0, nominate(self->a.fd, 0, &again));
+	EXPECT_EQ(first, again);
+	p2m_mem_fill(&self->a, 0, 1);
+	ASSERT_EQ(0, nominate(self->a.fd, 0, &again));
+	EXPECT_NE(first, again);
+	EXPECT_NE(other, again);
+	EXPECT_EQ(2, p2m_totals().pages);
+}
+
+TEST_F(sharing, sharers_have_one_handle)
+{
+	u64 a, b;
+
+	share_frames(&self->a, &self->b, 0, 1);
+	ASSERT_EQ(0, nominate(self->a.fd, 0, &a));
+	ASSERT_EQ(0, nominate(self->b.fd, 0, &b));
+	EXPECT_EQ(a, b);
+
+	/* To share what is shared is no mistake, and does nothing. */
+	share(&self->a, 0, &self->b, 0);
+	share(&self->b, 0, &self->a, 0);
+	EXPECT_EQ(1, p2m_totals().pages);
+	EXPECT_EQ(1, p2m_stats(self->b.fd).merged);
+	EXPECT_EQ(0, p2m_stats(self->a.fd).merged);
+}
+
+/* A refusal has changed nothing: not the counters, not a byte, not a page. */
+static void expect_refused(struct __test_metadata *_metadata, int line,
+			   FIXTURE_DATA(sharing) *self, int error,
+			   unsigned long cmd, void *arg)
+{
+	struct p2m_stats before[2] = {
+		p2m_stats(self->a.fd), p2m_stats(self->b.fd),
+	};
+	struct p2m_totals totals = p2m_totals(), after_totals;
+	struct p2m_stats after[2];
+
+	EXPECT_EQ(-error, p2m_call(self->a.fd, cmd, arg))
+		TH_LOG("asked at line %d", line);
+	after[0] = p2m_stats(self->a.fd);
+	after[1] = p2m_stats(self->b.fd);
+	after_totals = p2m_totals();
+	/* But that somebody was busy is counted. */
+	if (error == EBUSY)
+		before[0].busy = after[0].busy;
+	EXPECT_EQ(0, memcmp(before, after, sizeof(before)))
+		TH_LOG("a guest changed, asked at line %d", line);
+	EXPECT_EQ(0, memcmp(&totals, &after_totals, sizeof(totals)))
+		TH_LOG("the totals changed, asked at line %d", line);
+}
+
+#define EXPECT_REFUSED(error, cmd, arg) \
+	expect_refused(_metadata, __LINE__, self, error, cmd, arg)
+
+TEST_F(sharing, a_stale_handle_is_estale)
+{
+	struct p2m_share good, arg;
+
+	p2m_mem_fill(&self->a, 0, 3);
+	p2m_mem_fill(&self->b, 0, 3);
+	good = share_arg(&self->a, 0, &self->b, 0);
+
+	/* Never given, the other one's, of another frame, none */
+	arg = good;
+	arg.source_handle += 1000;
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+	arg = good;
+	arg.client_handle = good.source_handle;
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+	arg = good;
+	arg.source_gfn = 1;
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+	arg = good;
+	arg.client_gfn = 1;
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+	arg = good;
+	arg.client_handle = 0;
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+
+	/* The client was written to, and nominated again. */
+	p2m_mem_fill(&self->b, 0, 1);
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &good);
+	arg = share_arg(&self->a, 0, &self->b, 0);
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &good);
+	EXPECT_EQ(good.source_handle, arg.source_handle);
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &arg));
+	/* It has the source's now. */
+	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 3));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 3));
+}
+
+TEST_F(sharing, other_contents_are_eilseq)
+{
+	struct p2m_share arg;
+
+	p2m_mem_fill(&self->a, 0, 2);
+	p2m_mem_fill(&self->b, 0, 2);
+	p2m_page(&self->b, 1)[P2M_WORDS - 1] ^= 1UL << 63;
+	arg = share_arg(&self->a, 1, &self->b, 1);
+	EXPECT_REFUSED(EILSEQ, P2M_SHARE, &arg);
+	arg = share_arg(&self->a, 0, &self->b, 1);
+	EXPECT_REFUSED(EILSEQ, P2M_SHARE, &arg);
+	p2m_page(&self->b, 1)[P2M_WORDS - 1] ^= 1UL << 63;
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 2));
+	share(&self->a, 1, &self->b, 1);
+}
+
+TEST_F(sharing, a_client_that_is_no_guest_is_refused)
+{
+	struct p2m_share good, arg;
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	p2m_mem_fill(&self->a, 0, 1);
+	p2m_mem_fill(&self->b, 0, 1);
+	good = share_arg(&self->a, 0, &self->b, 0);
+
+	arg = good;
+	arg.client_fd = -1;
+	EXPECT_REFUSED(EBADF, P2M_SHARE, &arg);
+	arg.client_fd = 0x7fffffff;
+	EXPECT_REFUSED(EBADF, P2M_SHARE, &arg);
+	arg.client_fd = null;
+	EXPECT_REFUSED(EINVAL, P2M_SHARE, &arg);
+	arg.client_fd = open("/dev/p2m", O_PATH | O_CLOEXEC);
+	EXPECT_REFUSED(EBADF, P2M_SHARE, &arg);
+	close(arg.client_fd);
+	EXPECT_REFUSED(EBADF, P2M_SHARE, &arg);
+	close(null);
+
+	arg = good;
+	arg.reserved = 1;
+	EXPECT_REFUSED(EINVAL, P2M_SHARE, &arg);
+
+	/* One frame cannot share with itself. */
+	arg = good;
+	arg.client_fd = self->a.fd;
+	arg.client_handle = good.source_handle;
+	EXPECT_REFUSED(EINVAL, P2M_SHARE, &arg);
+
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &good));
+}
+
+TEST_F(sharing, frames_that_do_not_exist_are_refused)
+{
+	static const struct {
+		u64 gfn;
+		int error;
+	} bad[] = {
+		{ NR_FRAMES, ERANGE }, { 1UL << 30, ERANGE },
+		{ P2M_MAX_GFNS - 1, ERANGE }, { P2M_MAX_GFNS, EINVAL },
+		{ ~0UL, EINVAL },
+	};
+	struct p2m_nominate nom = { .size = sizeof(nom) };
+	struct p2m_share good, arg;
+	size_t i;
+
+	p2m_mem_fill(&self->a, NR_FRAMES - 1, 1);
+	p2m_mem_fill(&self->b, NR_FRAMES - 1, 1);
+	good = share_arg(&self->a, NR_FRAMES - 1, &self->b, NR_FRAMES - 1);
+	for (i = 0; i < ARRAY_SIZE(bad); i++) {
+		nom.gfn = bad[i].gfn;
+		EXPECT_REFUSED(bad[i].error, P2M_SHARE_NOMINATE, &nom);
+		arg = good;
+		arg.source_gfn = bad[i].gfn;
+		EXPECT_REFUSED(bad[i].error, P2M_SHARE, &arg);
+		arg = good;
+		arg.client_gfn = bad[i].gfn;
+		EXPECT_REFUSED(bad[i].error, P2M_SHARE, &arg);
+	}
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &good));
+}
+
+TEST_F(sharing, a_frame_without_a_page_is_enoent)
+{
+	struct p2m_nominate nom = { .size = sizeof(nom) };
+
+	p2m_mem_fill(&self->a, 1, 1);
+	EXPECT_REFUSED(ENOENT, P2M_SHARE_NOMINATE, &nom);
+	nom.gfn = P2M_CHUNK;
+	EXPECT_REFUSED(ENOENT, P2M_SHARE_NOMINATE, &nom);
+	nom.gfn = 1;
+	ASSERT_EQ(1, p2m_move(self->a.fd, P2M_PAGE_OUT, 1, 1).done);
+	EXPECT_REFUSED(ENOENT, P2M_SHARE_NOMINATE, &nom);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 1, 1));
+	EXPECT_EQ(0, p2m_call(self->a.fd, P2M_SHARE_NOMINATE, &nom));
+}
+
+/* ------------------------------------------------------------------ */
+/* Held pages                                                          */
+/* ------------------------------------------------------------------ */
+
+/* Puts a page into a pipe by reference. */
+static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
+{
+	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
+	ssize_t n = vmsplice(pipe, &iov, 1, 0);
+
+	TEST_ASSERT(n == P2M_PAGE_SIZE, "vmsplice: %zd", n);
+}
+
+TEST_F(sharing, a_held_page_is_ebusy_until_released)
+{
+	struct p2m_nominate nom = { .size = sizeof(nom), .gfn = 5 };
+	u64 words[P2M_WORDS];
+	struct p2m_scan got;
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	p2m_mem_fill(&self->a, 0, 8);
+	p2m_mem_fill(&self->b, 0, 8);
+	hold(pipes[1], &self->a, 5);
+	EXPECT_REFUSED(EBUSY, P2M_SHARE_NOMINATE, &nom);
+	hold(pipes[1], &self->b, 6);
+
+	/* A scan passes over it, as a client and as a candidate. */
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	got = scan(self->b.fd, 0, NR_FRAMES, 0);
+	EXPECT_EQ(6, got.done);
+	EXPECT_EQ(1, got.busy);
+
+	/* It is the same page still. */
+	p2m_page(&self->a, 5)[0] ^= 1;
+	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
+	EXPECT_EQ(0, memcmp(words, p2m_page(&self->a, 5), sizeof(words)));
+	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
+	p2m_page(&self->a, 5)[0] ^= 1;
+	share(&self->a, 5, &self->b, 5);
+	share(&self->a, 6, &self->b, 6);
+	EXPECT_EQ(8, p2m_totals().pages);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/*
+ * Who holds a shared page got it from one guest.  That guest writes, and has a copy;
+ * the other one is the last sharer, and writes: the holder must not see it.
+ */
+TEST_F(sharing, who_holds_a_shared_page_sees_nothing_of_the_other_guest)
+{
+	u64 want[P2M_WORDS], words[P2M_WORDS];
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	share_frames(&self->a, &self->b, 0, 1);
+	memcpy(want, p2m_page(&self->b, 0), sizeof(want));
+	hold(pipes[1], &self->b, 0);
+	p2m_page(&self->b, 0)[0] = 0xb;
+	p2m_page(&self->a, 0)[0] = 0xa;
+	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
+	EXPECT_EQ(0, memcmp(words, want, sizeof(words)));
+	EXPECT_EQ(0xb, p2m_page(&self->b, 0)[0]);
+	EXPECT_EQ(0xa, p2m_page(&self->a, 0)[0]);
+	EXPECT_EQ(2, p2m_totals().pages);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+/* ------------------------------------------------------------------ */
+/* Unshare                                                             */
+/* ------------------------------------------------------------------ */
+
+TEST_F(sharing, unshare_gives_each_frame_its_own_page)
+{
+	u64 done, handle;
+
+	share_frames(&self->a, &self->b, P2M_CHUNK - 8, 16);
+	EXPECT_EQ(16, p2m_totals().pages);
+	ASSERT_EQ(0, unshare_range(self->b.fd, 0, NR_FRAMES, 3, &done));
+	EXPECT_EQ(3, done);
+	EXPECT_EQ(19, p2m_totals().pages);
+	ASSERT_EQ(0, unshare_range(self->b.fd, 0, NR_FRAMES, 0, &done));
+	EXPECT_EQ(13, done);
+	EXPECT_EQ(32, p2m_totals().pages);
+	ASSERT_EQ(0, unshare_range(self->b.fd, 0, NR_FRAMES, 0, &done));
+	EXPECT_EQ(0, done);
+
+	/* The source's are nominated still, and go in place. */
+	ASSERT_EQ(0, unshare_range(self->a.fd, P2M_CHUNK, 4, 0, &done));
+	EXPECT_EQ(4, done);
+	EXPECT_EQ(32, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, P2M_CHUNK - 8, 16));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, P2M_CHUNK - 8, 16));
+	ASSERT_EQ(0, nominate(self->b.fd, P2M_CHUNK, &handle));
+
+	EXPECT_EQ(-EINVAL, unshare_range(self->a.fd, 0, 0, 0, &done));
+	EXPECT_EQ(-ERANGE, unshare_range(self->a.fd, NR_FRAMES, 1, 0, &done));
+}
+
+/* ------------------------------------------------------------------ */
+/* Scan                                                                */
+/* ------------------------------------------------------------------ */
+
+TEST_F(sharing, a_scan_shares_all_zero_pages)
+{
+	struct p2m_scan got;
+	u64 gfn;
+
+	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
+	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
+	got = scan(self->a.fd, 0, NR_FRAMES, 0);
+	/* All but the first, which the others are merged with */
+	EXPECT_EQ(NR_FRAMES - 1, got.done);
+	EXPECT_EQ(NR_FRAMES - 1, got.zero);
+	EXPECT_EQ(NR_FRAMES, got.looked);
+	EXPECT_EQ(NR_FRAMES, got.next);
+	EXPECT_EQ(NR_FRAMES + 1, p2m_totals().pages);
+	EXPECT_EQ(NR_FRAMES, scan_all(self->b.fd));
+	EXPECT_EQ(1, p2m_totals().pages);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
+	for (gfn = 0; gfn < 10; gfn++)
+		p2m_page(&self->a, gfn)[0] = gfn + 1;
+	EXPECT_EQ(11, p2m_totals().pages);
+	EXPECT_EQ(NR_FRAMES - 10,
+		  p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES) ?
+		  NR_FRAMES - p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES) : 0);
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
+}
+
+TEST_F(sharing, a_scan_finds_equal_pages_of_two_guests)
+{
+	struct p2m_scan got;
+
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	p2m_mem_fill(&self->b, 0, NR_FRAMES);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	got = scan(self->b.fd, 0, NR_FRAMES, 0);
+	EXPECT_EQ(NR_FRAMES, got.done);
+	EXPECT_EQ(0, got.zero);
+	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
+
+	p2m_vm_create(&self->vm_a, &self->a, 1, guest_adds);
+	p2m_vm_create(&self->vm_b, &self->b, 1, guest_reads);
+	p2m_vm_run_passes(&self->vm_b, 1);
+	p2m_vm_run_passes(&self->vm_a, 1);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, NR_FRAMES));
+	EXPECT_EQ(0, take_off(&self->a, 0, self->vm_a.vcpu[0].passes));
+}
+
+TEST_F(sharing, a_scan_finds_equal_pages_of_one_guest)
+{
+	u64 gfn;
+
+	for (gfn = 0; gfn < 100; gfn++)
+		p2m_page(&self->a, gfn)[9] = gfn % 10 + 1;
+	EXPECT_EQ(90, scan_all(self->a.fd));
+	EXPECT_EQ(10, p2m_totals().pages);
+	for (gfn = 0; gfn < 100; gfn++)
+		ASSERT_EQ(gfn % 10 + 1, p2m_page(&self->a, gfn)[9]);
+}
+
+TEST_F(sharing, a_scan_stops_at_max_and_goes_on)
+{
+	struct p2m_scan got;
+	u64 gfn = 0, done = 0;
+
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	p2m_mem_fill(&self->b, 0, NR_FRAMES);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	while (gfn < NR_FRAMES) {
+		got = scan(self->b.fd, gfn, NR_FRAMES - gfn, 7);
+		EXPECT_TRUE(got.done == 7 || got.next == NR_FRAMES);
+		gfn = got.next;
+		done += got.done;
+	}
+	EXPECT_EQ(NR_FRAMES, done);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, NR_FRAMES));
+}
+
+TEST_F(sharing, a_scan_takes_any_range)
+{
+	struct p2m_scan bad = { .size = sizeof(bad) }, got;
+	void *far;
+
+	/* Most of it is not there at all. */
+	far = p2m_map(self->a.fd, P2M_MAX_GFNS - 3, 3);
+	*(u64 *)far = 1;
+	got = scan(self->a.fd, 1, P2M_MAX_GFNS - 1, 0);
+	EXPECT_EQ(P2M_MAX_GFNS, got.next);
+	EXPECT_EQ(0, got.done);
+	munmap(far, 3 * P2M_PAGE_SIZE);
+
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	p2m_mem_fill(&self->b, 0, NR_FRAMES);
+	scan_all(self->a.fd);
+	EXPECT_EQ(3, scan(self->b.fd, P2M_CHUNK - 1, 3, 0).done);
+	EXPECT_EQ(1, scan(self->b.fd, NR_FRAMES - 1, 100, 0).done);
+	EXPECT_EQ(NR_FRAMES - 4, scan_all(self->b.fd));
+
+	bad.nr = 0;
+	EXPECT_EQ(-EINVAL, p2m_call(self->b.fd, P2M_SHARE_SCAN, &bad));
+	bad.gfn = NR_FRAMES;
+	bad.nr = 1;
+	EXPECT_EQ(-ERANGE, p2m_call(self->b.fd, P2M_SHARE_SCAN, &bad));
+	bad.gfn = ~0UL;
+	EXPECT_EQ(-EINVAL, p2m_call(self->b.fd, P2M_SHARE_SCAN, &bad));
+}
+
+TEST_F(sharing, a_candidate_that_changed_or_went_is_no_harm)
+{
+	struct p2m_mem gone;
+
+	p2m_mem_fill(&self->a, 0, 64);
+	p2m_mem_fill(&self->b, 0, 64);
+	p2m_mem_open(&gone, NR_FRAMES);
+	gone.tag = self->a.tag;
+	p2m_mem_fill(&gone, 0, 64);
+	EXPECT_EQ(0, scan_all(gone.fd));
+	p2m_mem_close(&gone);
+
+	/* Of a guest that is gone; then written to; then in the store */
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	self->a.tag++;
+	p2m_mem_fill(&self->a, 0, 64);
+	EXPECT_EQ(0, scan_all(self->b.fd));
+	self->a.tag--;
+	p2m_mem_fill(&self->a, 0, 64);
+	EXPECT_EQ(64, p2m_move(self->b.fd, P2M_PAGE_OUT, 0, 64).done);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 64));
+	EXPECT_EQ(64, scan_all(self->b.fd));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 64));
+}
+
+/* ------------------------------------------------------------------ */
+/* Races                                                               */
+/* ------------------------------------------------------------------ */
+
+/* What is in the word of a vCPU in every page after so many passes. */
+static inline u64 alike(u64 pass)
+{
+	return pass / PASSES_ALIKE % 3;
+}
+
+/*
+ * Every page is like every other for some passes, those of the other guest too; and
+ * each vCPU sees its own word as it left it.
+ */
+static void guest_writes_alike(u64 tag, u64 id, u64 nr)
+{
+	u64 *words = (u64 *)P2M_GPA;
+	u64 pass, gfn, is;
+
+	for (pass = 1; ; pass++) {
+		for (gfn = 0; gfn < nr; gfn++) {
+			is = READ_ONCE(words[gfn * P2M_WORDS + id]);
+			GUEST_ASSERT_4(is == alike(pass - 1), gfn, pass, is,
+				       alike(pass - 1));
+			if (is != alike(pass))
+				WRITE_ONCE(words[gfn * P2M_WORDS + id], alike(pass));
+		}
+		GUEST_SYNC(pass);
+	}
+}
+
+/* With the guest stopped */
+static u64 words_not_alike(struct p2m_vm *vm)
+{
+	u64 gfn, wrong = 0;
+	int id;
+
+	for (id = 0; id < vm->nr_vcpus; id++)
+		for (gfn = 0; gfn < vm->mem->nr; gfn++)
+			wrong += p2m_page(vm->mem, gfn)[id] !=
+				 alike(vm->vcpu[id].passes);
+	return wrong;
+}
+
+/* Does @work on both guests' memory while both run and write. */
+static void storm(struct __test_metadata *_metadata, FIXTURE_DATA(sharing) *self,
+		  void (*work)(struct p2m_mem *mem))
+{
+	struct p2m_stats a, b;
+
+	p2m_vm_create(&self->vm_a, &self->a, NR_VCPUS, guest_writes_alike);
+	p2m_vm_create(&self->vm_b, &self->b, NR_VCPUS, guest_writes_alike);
+	p2m_vm_start(&self->vm_a);
+	p2m_vm_start(&self->vm_b);
+	do {
+		work(&self->a);
+		work(&self->b);
+		a = p2m_stats(self->a.fd);
+		b = p2m_stats(self->b.fd);
+	} while (p2m_vm_passes(&self->vm_a) < PASSES ||
+		 p2m_vm_passes(&self->vm_b) < PASSES ||
+		 a.unshared < NR_FRAMES || b.unshared < NR_FRAMES);
+	p2m_vm_stop(&self->vm_a);
+	p2m_vm_stop(&self->vm_b);
+	TH_LOG("merged %llu and %llu, unshared %llu and %llu, busy %llu and %llu",
+	       a.merged, b.merged, a.unshared, b.unshared, a.busy, b.busy);
+	EXPECT_EQ(0, words_not_alike(&self->vm_a));
+	EXPECT_EQ(0, words_not_alike(&self->vm_b));
+	EXPECT_LE(p2m_totals().pages, 2 * NR_FRAMES);
+}
+
+static void work_scan(struct p2m_mem *mem)
+{
+	scan_all(mem->fd);
+}
+
+TEST_F_TIMEOUT(sharing, vcpus_may_write_while_a_scan_runs, 90)
+{
+	storm(_metadata, self, work_scan);
+}
+
+static void work_scan_and_page(struct p2m_mem *mem)
+{
+	scan_all(mem->fd);
+	p2m_move(mem->fd, P2M_PAGE_OUT, 0, NR_FRAMES / 2);
+	scan(mem->fd, 0, NR_FRAMES / 4, 0);
+	p2m_move(mem->fd, P2M_PAGE_IN, 0, NR_FRAMES / 3);
+}
+
+TEST_F_TIMEOUT(sharing, paging_may_race_with_sharing, 90)
+{
+	storm(_metadata, self, work_scan_and_page);
+}
+
+static void work_scan_and_unshare(struct p2m_mem *mem)
+{
+	u64 done;
+
+	scan_all(mem->fd);
+	TEST_ASSERT(!unshare_range(mem->fd, NR_FRAMES / 3, NR_FRAMES / 3, 0, &done),
+		    "unshare");
+}
+
+TEST_F_TIMEOUT(sharing, two_scans_and_unsharing_may_race, 90)
+{
+	pid_t pid = p2m_fork();
+
+	if (!pid) {
+		for (;;) {
+			scan_all(self->b.fd);
+			scan_all(self->a.fd);
+		}
+	}
+	storm(_metadata, self, work_scan_and_unshare);
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(-SIGKILL, p2m_wait(pid));
+}
+
+/* A thread that writes to frame 0 of its memory when told */
+struct writer {
+	struct p2m_mem *mem;
+	pthread_barrier_t *barrier;
+	u64 value;
+};
+
+static void *write_when_told(void *arg)
+{
+	struct writer *w = arg;
+	u64 i;
+
+	for (i = 1; i <= RACES; i++) {
+		pthread_barrier_wait(w->barrier);
+		WRITE_ONCE(p2m_page(w->mem, 0)[1], w->value + i);
+		pthread_barrier_wait(w->barrier);
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(sharing, two_sharers_may_write_at_once, 60)
+{
+	struct writer a = { .mem = &self->a, .value = 0xa000 };
+	struct writer b = { .mem = &self->b, .value = 0xb000 };
+	pthread_barrier_t barrier;
+	pthread_t threads[2];
+	u64 i;
+
+	pthread_barrier_init(&barrier, NULL, 3);
+	a.barrier = &barrier;
+	b.barrier = &barrier;
+	ASSERT_EQ(0, pthread_create(&threads[0], NULL, write_when_told, &a));
+	ASSERT_EQ(0, pthread_create(&threads[1], NULL, write_when_told, &b));
+	for (i = 1; i <= RACES; i++) {
+		p2m_mem_fill(&self->a, 0, 1);
+		p2m_mem_fill(&self->b, 0, 1);
+		share(&self->a, 0, &self->b, 0);
+		EXPECT_EQ(1, p2m_totals().pages);
+		pthread_barrier_wait(&barrier);
+		pthread_barrier_wait(&barrier);
+		EXPECT_EQ(2, p2m_totals().pages);
+		EXPECT_EQ(0xa000 + i, p2m_page(&self->a, 0)[1]);
+		EXPECT_EQ(0xb000 + i, p2m_page(&self->b, 0)[1]);
+	}
+	pthread_join(threads[0], NULL);
+	pthread_join(threads[1], NULL);
+	pthread_barrier_destroy(&barrier);
+}
+
+/* Nominates and shares in a process of its own, as another tool might. */
+TEST_F_TIMEOUT(sharing, shares_may_cross, 60)
+{
+	struct p2m_share arg = { .size = sizeof(arg) };
+	u64 good[2] = { }, tries;
+	int *told;
+	pid_t pid;
+
+	told = mmap(NULL, P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, told);
+	memset(p2m_page(&self->a, 0), 1, P2M_PAGE_SIZE);
+	memset(p2m_page(&self->b, 0), 1, P2M_PAGE_SIZE);
+	pid = p2m_fork();
+	for (tries = 0; tries < 10 * RACES; tries++) {
+		struct p2m_mem *from = pid ? &self->a : &self->b;
+		struct p2m_mem *to = pid ? &self->b : &self->a;
+		int err;
+
+		arg.client_fd = to->fd;
+		err = nominate(from->fd, 0, (u64 *)&arg.source_handle);
+		err = err ?: nominate(to->fd, 0, (u64 *)&arg.client_handle);
+		err = err ?: p2m_call(from->fd, P2M_SHARE, &arg);
+		/* The other one has written since, or is just about to. */
+		ASSERT_TRUE(!err || err == -ESTALE || err == -EBUSY);
+		good[!!pid] += !err;
+		/* Writes the same, and so ends the sharing. */
+		memset(p2m_page(pid ? from : to, 0), 1, 8);
+	}
+	*told |= !good[!!pid];
+	if (!pid)
+		_exit(0);
+	ASSERT_EQ(0, p2m_wait(pid));
+	EXPECT_EQ(0, *told);
+	EXPECT_LE(p2m_totals().pages, 2);
+	for (tries = 0; tries < P2M_WORDS; tries++) {
+		ASSERT_EQ(0x0101010101010101UL, p2m_page(&self->a, 0)[tries]);
+		ASSERT_EQ(0x0101010101010101UL, p2m_page(&self->b, 0)[tries]);
+	}
+	munmap(told, P2M_PAGE_SIZE);
+}
+
+/* ------------------------------------------------------------------ */
+/* Death                                                               */
+/* ------------------------------------------------------------------ */
+
+/* A process with a guest of its own, whose frames are as @mem's. */
+static pid_t fork_a_guest(struct p2m_mem *mem, int *ready)
+{
+	pid_t pid = p2m_fork();
+	struct p2m_mem own;
+	struct p2m_vm vm;
+	char byte = 0;
+
+	if (pid)
+		return pid;
+	p2m_mem_open(&own, NR_FRAMES);
+	own.tag = mem->tag;
+	p2m_mem_fill(&own, 0, NR_FRAMES);
+	scan_all(own.fd);
+	p2m_vm_create(&vm, &own, NR_VCPUS, guest_adds);
+	p2m_vm_start(&vm);
+	TEST_ASSERT(write(ready[1], &byte, 1) == 1, "write");
+	for (;;)
+		scan_all(own.fd);
+}
+
+TEST_F_TIMEOUT(sharing, kill_9_of_one_sharer_leaves_the_other, 60)
+{
+	struct p2m_stats stats;
+	int ready[2], round;
+	char byte;
+	pid_t pid;
+
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	p2m_vm_create(&self->vm_a, &self->a, 1, guest_reads);
+	p2m_vm_start(&self->vm_a);
+	for (round = 0; round < 5; round++) {
+		scan_all(self->a.fd);
+		ASSERT_EQ(0, pipe(ready));
+		pid = fork_a_guest(&self->a, ready);
+		ASSERT_EQ(1, read(ready[0], &byte, 1));
+		usleep(20000 * round);
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(-SIGKILL, p2m_wait(pid));
+		close(ready[0]);
+		close(ready[1]);
+		EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
+	}
+	p2m_vm_stop(&self->vm_a);
+	stats = p2m_stats(self->a.fd);
+	EXPECT_EQ(NR_FRAMES, stats.resident);
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	p2m_mem_close(&self->b);
+	while (p2m_totals().guests > 1)
+		usleep(1000);
+	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
+}
+
+TEST_HARNESS_MAIN
