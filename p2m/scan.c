@@ -80,6 +80,7 @@ static int p2m_seen_init(void)
 {
 	struct p2m_seen (*seen)[P2M_SEEN_WAYS];
 
+	/* Pairs with the store below. */
 	if (smp_load_acquire(&p2m_seen))
 		return 0;
 	seen = vzalloc(sizeof(*seen) << P2M_SEEN_BITS);
@@ -287,7 +288,7 @@ static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
 
 /* Merge frames of a batch, which is held, with what is shared already. */
 static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
-		     struct p2m_scan *scan)
+			   struct p2m_scan *scan)
 {
 	struct p2m_guest *guest = batch->guest;
 	struct page *page;

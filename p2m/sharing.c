@@ -86,7 +86,7 @@ struct p2m_sharer {
  * @pages: struct p2m_shared, by hash
  */
 struct p2m_bucket {
-	spinlock_t	lock;
+	spinlock_t	lock;	/* the innermost of all, but for allocators' */
 	struct rb_root	pages;
 } ____cacheline_aligned_in_smp;
 
@@ -631,7 +631,8 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 /* ------------------------------------------------------------------ */
 
 /* A frame of type shared, held and unmapped, gets a page of its own. */
-static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
+				gfp_t gfp)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_shared *shared = p2m_shared_of(page);
@@ -640,7 +641,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 	if (p2m_shared_take(shared)) {
 		p2m_make_own(guest, gfn, page);
 	} else {
-		copy = p2m_page_alloc(GFP_HIGHUSER);
+		copy = p2m_page_alloc(gfp);
 		if (!copy)
 			return -ENOMEM;
 		copy_highpage(copy, page);
@@ -666,7 +667,7 @@ int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
 
 	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
 	p2m_unmap(guest, gfn, 1);
-	err = p2m_unshare_unmapped(guest, gfn);
+	err = p2m_unshare_unmapped(guest, gfn, GFP_HIGHUSER);
 	trace_p2m_unshare(guest->id, gfn, err);
 	return err;
 }
@@ -689,7 +690,9 @@ static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 			break;
 		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) != p2m_shared)
 			continue;
-		err = p2m_unshare_unmapped(guest, gfn);
+		/* Nobody waits for it: not worth killing for. */
+		err = p2m_unshare_unmapped(guest, gfn, GFP_HIGHUSER |
+					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 		trace_p2m_unshare(guest->id, gfn, err);
 		if (err) {
 			range->next = gfn;

@@ -30,7 +30,7 @@ static int nominate(int fd, u64 gfn, u64 *handle)
 	return err;
 }
 
-static struct p2m_scan scan(int fd, u64 gfn, u64 nr, u64 max)
+static struct p2m_scan scan_range(int fd, u64 gfn, u64 nr, u64 max)
 {
 	struct p2m_scan arg = {
 		.size = sizeof(arg),
@@ -40,20 +40,20 @@ static struct p2m_scan scan(int fd, u64 gfn, u64 nr, u64 max)
 	};
 	int err = p2m_call(fd, P2M_SHARE_SCAN, &arg);
 
-	TEST_ASSERT(!err, "scan [%#lx, +%#lx): %s", gfn, nr, strerror(-err));
+	TEST_ASSERT(!err, "the scan of [%#lx, +%#lx): %s", gfn, nr, strerror(-err));
 	TEST_ASSERT(arg.next > gfn && arg.next <= gfn + nr,
-		    "scan [%#lx, +%#lx): next is %#llx", gfn, nr, arg.next);
+		    "the scan of [%#lx, +%#lx): next is %#llx", gfn, nr, arg.next);
 	TEST_ASSERT(arg.zero <= arg.done &&
 		    arg.done + arg.busy <= arg.looked &&
-		    arg.looked <= arg.next - gfn, "scan: it does not add up");
-	TEST_ASSERT(!max || arg.done <= max, "scan: more than max");
+		    arg.looked <= arg.next - gfn, "it does not add up");
+	TEST_ASSERT(!max || arg.done <= max, "more than max");
 	return arg;
 }
 
 /* All of a guest.  Return: frames merged */
 static u64 scan_all(int fd)
 {
-	return scan(fd, 0, p2m_info(fd).gfns, 0).done;
+	return scan_range(fd, 0, p2m_info(fd).gfns, 0).done;
 }
 
 static int unshare_range(int fd, u64 gfn, u64 nr, u64 max, u64 *done)
@@ -114,12 +114,12 @@ static struct p2m_share share_arg(struct p2m_mem *a, u64 a_gfn,
 	return arg;
 }
 
-static void share(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b, u64 b_gfn)
+static void share_two(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b, u64 b_gfn)
 {
 	struct p2m_share arg = share_arg(a, a_gfn, b, b_gfn);
 	int err = p2m_call(a->fd, P2M_SHARE, &arg);
 
-	TEST_ASSERT(!err, "share: %s", strerror(-err));
+	TEST_ASSERT(!err, "P2M_SHARE: %s", strerror(-err));
 }
 
 /* Fill the same frames of both, and have them share. */
@@ -128,7 +128,7 @@ static void share_frames(struct p2m_mem *a, struct p2m_mem *b, u64 gfn, u64 nr)
 	p2m_mem_fill(a, gfn, nr);
 	p2m_mem_fill(b, gfn, nr);
 	for (; nr; gfn++, nr--)
-		share(a, gfn, b, gfn);
+		share_two(a, gfn, b, gfn);
 }
 
 /* ------------------------------------------------------------------ */
@@ -255,8 +255,8 @@ TEST_F(sharing, one_guest_may_share_with_itself)
 	memcpy(p2m_page(&self->a, 1), "same", 5);
 	memcpy(p2m_page(&self->a, P2M_CHUNK + 1), "same", 5);
 	memcpy(p2m_page(&self->a, 2), "same", 5);
-	share(&self->a, 1, &self->a, P2M_CHUNK + 1);
-	share(&self->a, P2M_CHUNK + 1, &self->a, 2);
+	share_two(&self->a, 1, &self->a, P2M_CHUNK + 1);
+	share_two(&self->a, P2M_CHUNK + 1, &self->a, 2);
 	EXPECT_EQ(1, p2m_totals().pages);
 	p2m_page(&self->a, 1)[0] = 1;
 	EXPECT_EQ(0, strcmp("same", (char *)p2m_page(&self->a, P2M_CHUNK + 1)));
@@ -281,9 +281,9 @@ TEST_F(sharing, parts_of_2_mb_can_be_shared)
 	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &arg));
 	EXPECT_EQ(4 * P2M_CHUNK - 1, p2m_totals().pages);
 
-	scan(self->a.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0);
+	scan_range(self->a.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0);
 	EXPECT_EQ(2 * P2M_CHUNK - 1,
-		  scan(self->b.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0).done);
+		  scan_range(self->b.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK, 0).done);
 	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
 	for (i = 0; i < 2 * P2M_CHUNK; i++)
 		b[i * P2M_WORDS]++;
@@ -350,8 +350,8 @@ TEST_F(sharing, sharers_have_one_handle)
 	EXPECT_EQ(a, b);
 
 	/* To share what is shared is no mistake, and does nothing. */
-	share(&self->a, 0, &self->b, 0);
-	share(&self->b, 0, &self->a, 0);
+	share_two(&self->a, 0, &self->b, 0);
+	share_two(&self->b, 0, &self->a, 0);
 	EXPECT_EQ(1, p2m_totals().pages);
 	EXPECT_EQ(1, p2m_stats(self->b.fd).merged);
 	EXPECT_EQ(0, p2m_stats(self->a.fd).merged);
@@ -436,7 +436,7 @@ TEST_F(sharing, other_contents_are_eilseq)
 	EXPECT_REFUSED(EILSEQ, P2M_SHARE, &arg);
 	p2m_page(&self->b, 1)[P2M_WORDS - 1] ^= 1UL << 63;
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 2));
-	share(&self->a, 1, &self->b, 1);
+	share_two(&self->a, 1, &self->b, 1);
 }
 
 TEST_F(sharing, a_client_that_is_no_guest_is_refused)
@@ -548,7 +548,7 @@ TEST_F(sharing, a_held_page_is_ebusy_until_released)
 
 	/* A scan passes over it, as a client and as a candidate. */
 	EXPECT_EQ(0, scan_all(self->a.fd));
-	got = scan(self->b.fd, 0, NR_FRAMES, 0);
+	got = scan_range(self->b.fd, 0, NR_FRAMES, 0);
 	EXPECT_EQ(6, got.done);
 	EXPECT_EQ(1, got.busy);
 
@@ -558,8 +558,8 @@ TEST_F(sharing, a_held_page_is_ebusy_until_released)
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->a, 5), sizeof(words)));
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	p2m_page(&self->a, 5)[0] ^= 1;
-	share(&self->a, 5, &self->b, 5);
-	share(&self->a, 6, &self->b, 6);
+	share_two(&self->a, 5, &self->b, 5);
+	share_two(&self->a, 6, &self->b, 6);
 	EXPECT_EQ(8, p2m_totals().pages);
 	close(pipes[0]);
 	close(pipes[1]);
@@ -631,7 +631,7 @@ TEST_F(sharing, a_scan_shares_all_zero_pages)
 
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
-	got = scan(self->a.fd, 0, NR_FRAMES, 0);
+	got = scan_range(self->a.fd, 0, NR_FRAMES, 0);
 	/* All but the first, which the others are merged with */
 	EXPECT_EQ(NR_FRAMES - 1, got.done);
 	EXPECT_EQ(NR_FRAMES - 1, got.zero);
@@ -659,7 +659,7 @@ TEST_F(sharing, a_scan_finds_equal_pages_of_two_guests)
 	p2m_mem_fill(&self->a, 0, NR_FRAMES);
 	p2m_mem_fill(&self->b, 0, NR_FRAMES);
 	EXPECT_EQ(0, scan_all(self->a.fd));
-	got = scan(self->b.fd, 0, NR_FRAMES, 0);
+	got = scan_range(self->b.fd, 0, NR_FRAMES, 0);
 	EXPECT_EQ(NR_FRAMES, got.done);
 	EXPECT_EQ(0, got.zero);
 	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
@@ -693,7 +693,7 @@ TEST_F(sharing, a_scan_stops_at_max_and_goes_on)
 	p2m_mem_fill(&self->b, 0, NR_FRAMES);
 	EXPECT_EQ(0, scan_all(self->a.fd));
 	while (gfn < NR_FRAMES) {
-		got = scan(self->b.fd, gfn, NR_FRAMES - gfn, 7);
+		got = scan_range(self->b.fd, gfn, NR_FRAMES - gfn, 7);
 		EXPECT_TRUE(got.done == 7 || got.next == NR_FRAMES);
 		gfn = got.next;
 		done += got.done;
@@ -710,7 +710,7 @@ TEST_F(sharing, a_scan_takes_any_range)
 	/* Most of it is not there at all. */
 	far = p2m_map(self->a.fd, P2M_MAX_GFNS - 3, 3);
 	*(u64 *)far = 1;
-	got = scan(self->a.fd, 1, P2M_MAX_GFNS - 1, 0);
+	got = scan_range(self->a.fd, 1, P2M_MAX_GFNS - 1, 0);
 	EXPECT_EQ(P2M_MAX_GFNS, got.next);
 	EXPECT_EQ(0, got.done);
 	munmap(far, 3 * P2M_PAGE_SIZE);
@@ -718,8 +718,8 @@ TEST_F(sharing, a_scan_takes_any_range)
 	p2m_mem_fill(&self->a, 0, NR_FRAMES);
 	p2m_mem_fill(&self->b, 0, NR_FRAMES);
 	scan_all(self->a.fd);
-	EXPECT_EQ(3, scan(self->b.fd, P2M_CHUNK - 1, 3, 0).done);
-	EXPECT_EQ(1, scan(self->b.fd, NR_FRAMES - 1, 100, 0).done);
+	EXPECT_EQ(3, scan_range(self->b.fd, P2M_CHUNK - 1, 3, 0).done);
+	EXPECT_EQ(1, scan_range(self->b.fd, NR_FRAMES - 1, 100, 0).done);
 	EXPECT_EQ(NR_FRAMES - 4, scan_all(self->b.fd));
 
 	bad.nr = 0;
@@ -842,7 +842,7 @@ static void work_scan_and_page(struct p2m_mem *mem)
 {
 	scan_all(mem->fd);
 	p2m_move(mem->fd, P2M_PAGE_OUT, 0, NR_FRAMES / 2);
-	scan(mem->fd, 0, NR_FRAMES / 4, 0);
+	scan_range(mem->fd, 0, NR_FRAMES / 4, 0);
 	p2m_move(mem->fd, P2M_PAGE_IN, 0, NR_FRAMES / 3);
 }
 
@@ -911,7 +911,7 @@ TEST_F_TIMEOUT(sharing, two_sharers_may_write_at_once, 60)
 	for (i = 1; i <= RACES; i++) {
 		p2m_mem_fill(&self->a, 0, 1);
 		p2m_mem_fill(&self->b, 0, 1);
-		share(&self->a, 0, &self->b, 0);
+		share_two(&self->a, 0, &self->b, 0);
 		EXPECT_EQ(1, p2m_totals().pages);
 		pthread_barrier_wait(&barrier);
 		pthread_barrier_wait(&barrier);
