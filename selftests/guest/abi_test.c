@@ -19,6 +19,9 @@
 #define INFO_SIZE_1	32
 #define STATS_SIZE_1	88
 #define RANGE_SIZE_1	56
+#define NOMINATE_SIZE_1	24
+#define SHARE_SIZE_1	48
+#define SCAN_SIZE_1	72
 #define SWITCH_SIZE_1	8
 #define DIRTY_SIZE_1	56
 #define FOREIGN_SIZE_1	32
@@ -35,6 +38,9 @@ union call {
 		u32 flags;
 	};
 	struct p2m_range range;
+	struct p2m_nominate nominate;
+	struct p2m_share share;
+	struct p2m_scan scan;
 	struct p2m_dirty dirty;
 	struct p2m_foreign foreign;
 	struct p2m_pod pod;
@@ -179,6 +185,34 @@ FIXTURE_VARIANT_ADD(abi, foreign_map)
 	.flags = P2M_FOREIGN_READONLY,
 };
 
+FIXTURE_VARIANT_ADD(abi, share_nominate)
+{
+	.cmd = P2M_SHARE_NOMINATE,
+	.first_size = NOMINATE_SIZE_1,
+	.size = sizeof(struct p2m_nominate),
+};
+
+FIXTURE_VARIANT_ADD(abi, share)
+{
+	.cmd = P2M_SHARE,
+	.first_size = SHARE_SIZE_1,
+	.size = sizeof(struct p2m_share),
+};
+
+FIXTURE_VARIANT_ADD(abi, unshare)
+{
+	.cmd = P2M_UNSHARE,
+	.first_size = RANGE_SIZE_1,
+	.size = sizeof(struct p2m_range),
+};
+
+FIXTURE_VARIANT_ADD(abi, share_scan)
+{
+	.cmd = P2M_SHARE_SCAN,
+	.first_size = SCAN_SIZE_1,
+	.size = sizeof(struct p2m_scan),
+};
+
 FIXTURE_VARIANT_ADD(abi, pod_set)
 {
 	.cmd = P2M_POD_SET,
@@ -264,6 +298,19 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		call->foreign.gfn = 0;
 		call->foreign.nr = NR_FRAMES;
 		call->foreign.reserved = 0;
+	} else if (cmd == P2M_SHARE_NOMINATE) {
+		memset(call->bytes, 0x5a, NOMINATE_SIZE_1);
+		call->nominate.gfn = NR_OUT;
+	} else if (cmd == P2M_SHARE) {
+		/* What a good one needs besides, sharing_test has. */
+		memset(call->bytes, 0x5a, SHARE_SIZE_1);
+		call->share.client_fd = -1;
+		call->share.reserved = 0;
+	} else if (cmd == P2M_SHARE_SCAN) {
+		memset(call->bytes, 0x5a, SCAN_SIZE_1);
+		call->scan.gfn = 0;
+		call->scan.nr = NR_FRAMES;
+		call->scan.max = 0;
 	} else if (cmd == P2M_POD_SET || cmd == P2M_POD_GET) {
 		memset(call->bytes, 0x5a, POD_SIZE_1);
 		call->pod.target = NR_FRAMES;
@@ -474,7 +521,8 @@ TEST_F(abi, a_larger_structure_without_news_is_fine)
 		memset(call.bytes + sizes[i], 0xaa, sizeof(call) - sizes[i]);
 		make_ready(self->mem.fd, variant->before);
 		before_call(self->mem.fd, variant->cmd);
-		ASSERT_EQ(0, p2m_call(self->mem.fd, variant->cmd, &call));
+		ASSERT_EQ(variant->cmd == P2M_SHARE ? -EBADF : 0,
+			  p2m_call(self->mem.fd, variant->cmd, &call));
 		after_call(self->mem.fd, variant->cmd);
 		if (variant->cmd == P2M_FOREIGN_MAP)
 			EXPECT_EQ(0, close(call.foreign.fd));

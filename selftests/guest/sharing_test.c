@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 #include "p2m_guest.h"
@@ -359,7 +360,7 @@ TEST_F(sharing, sharers_have_one_handle)
 
 /* A refusal has changed nothing: not the counters, not a byte, not a page. */
 static void expect_refused(struct __test_metadata *_metadata, int line,
-			   FIXTURE_DATA(sharing) *self, int error,
+			   struct _test_data_sharing *self, int error,
 			   unsigned long cmd, void *arg)
 {
 	struct p2m_stats before[2] = {
@@ -589,6 +590,37 @@ TEST_F(sharing, who_holds_a_shared_page_sees_nothing_of_the_other_guest)
 	close(pipes[1]);
 }
 
+TEST_F(sharing, a_foreign_mapping_keeps_a_frame_from_being_shared)
+{
+	struct p2m_nominate nom = { .size = sizeof(nom), .gfn = 1 };
+	struct p2m_foreign foreign = { .size = sizeof(foreign), .nr = 4 };
+	u64 *there;
+
+	p2m_mem_fill(&self->a, 0, 8);
+	p2m_mem_fill(&self->b, 0, 8);
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_FOREIGN_MAP, &foreign));
+	EXPECT_REFUSED(EBUSY, P2M_SHARE_NOMINATE, &nom);
+	scan_all(self->b.fd);
+	EXPECT_EQ(4, scan_range(self->a.fd, 0, 8, 0).done);
+	close(foreign.fd);
+	EXPECT_EQ(4, scan_range(self->a.fd, 0, 8, 0).done);
+
+	/* What is shared has a page of its own before it is mapped, even to read. */
+	foreign.flags = P2M_FOREIGN_READONLY;
+	foreign.gfn = 4;
+	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_FOREIGN_MAP, &foreign));
+	EXPECT_EQ(4, p2m_stats(self->a.fd).unshared);
+	there = mmap(NULL, 4 * P2M_PAGE_SIZE, PROT_READ, MAP_SHARED, foreign.fd, 0);
+	ASSERT_NE(MAP_FAILED, there);
+	p2m_page(&self->a, 4)[0]++;
+	EXPECT_EQ(p2m_page(&self->a, 4)[0], there[0]);
+	p2m_page(&self->a, 4)[0]--;
+	munmap(there, 4 * P2M_PAGE_SIZE);
+	close(foreign.fd);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 8));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 8));
+}
+
 /* ------------------------------------------------------------------ */
 /* Unshare                                                             */
 /* ------------------------------------------------------------------ */
@@ -620,6 +652,123 @@ TEST_F(sharing, unshare_gives_each_frame_its_own_page)
 	EXPECT_EQ(-ERANGE, unshare_range(self->a.fd, NR_FRAMES, 1, 0, &done));
 }
 
+static u64 read_number(const char *path)
+{
+	FILE *file = fopen(path, "r");
+	u64 number;
+
+	TEST_ASSERT(file && fscanf(file, "%lu", &number) == 1, "read %s", path);
+	fclose(file);
+	return number;
+}
+
+static void write_number(const char *path, u64 number)
+{
+	FILE *file = fopen(path, "w");
+
+	TEST_ASSERT(file && fprintf(file, "%lu", number) > 0 && !fclose(file),
+		    "write %s", path);
+}
+
+/* The guest's memory cgroup has no room for what unsharing takes, and then it has. */
+static int unshare_with_little_memory(struct p2m_mem *other)
+{
+	struct p2m_mem own;
+	u64 done, so_far;
+	int err;
+
+	write_number("/sys/fs/cgroup/p2m_sharing_test/cgroup.procs", 0);
+	p2m_mem_open(&own, NR_FRAMES);
+	/* The guest is charged there for good, and this process is not. */
+	write_number("/sys/fs/cgroup/cgroup.procs", 0);
+	own.tag = other->tag;
+	p2m_mem_fill(&own, 0, NR_FRAMES);
+	scan_all(other->fd);
+	if (scan_all(own.fd) != NR_FRAMES)
+		return 1;
+	write_number("/sys/fs/cgroup/p2m_sharing_test/memory.max",
+		     read_number("/sys/fs/cgroup/p2m_sharing_test/memory.current") +
+		     (1 << 20));
+
+	/* As far as it goes; then no further; and nothing is lost. */
+	for (so_far = 0, err = 0; !err; so_far += done)
+		err = unshare_range(own.fd, so_far, NR_FRAMES - so_far, 0, &done);
+	if (err != -ENOMEM || p2m_stats(own.fd).unshared != so_far)
+		return 2;
+
+	write_number("/sys/fs/cgroup/p2m_sharing_test/memory.max", 1UL << 40);
+	if (p2m_mem_wrong_pages(&own, 0, NR_FRAMES))
+		return 3;
+	if (unshare_range(own.fd, so_far, NR_FRAMES - so_far, 0, &done) ||
+	    so_far + done != NR_FRAMES)
+		return 4;
+	if (p2m_mem_wrong_pages(&own, 0, NR_FRAMES))
+		return 5;
+	p2m_mem_close(&own);
+	return 0;
+}
+
+TEST_F(sharing, unsharing_without_memory_is_enomem_and_leaves_it_shared)
+{
+	int fd = open("/sys/fs/cgroup/cgroup.subtree_control", O_WRONLY);
+	pid_t pid;
+
+	ASSERT_GE(fd, 0);
+	ASSERT_EQ(7, write(fd, "+memory", 7));
+	close(fd);
+	ASSERT_EQ(0, mkdir("/sys/fs/cgroup/p2m_sharing_test", 0755));
+	p2m_mem_fill(&self->a, 0, NR_FRAMES);
+	pid = p2m_fork();
+	if (!pid)
+		_exit(unshare_with_little_memory(&self->a));
+	EXPECT_EQ(0, p2m_wait(pid));
+	EXPECT_EQ(0, rmdir("/sys/fs/cgroup/p2m_sharing_test"));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
+}
+
+/* Bits of frames [0, 64) that are dirty, which are clean then */
+static u64 dirty_frames(int fd)
+{
+	u64 bits = 0;
+	struct p2m_dirty arg = {
+		.size = sizeof(arg),
+		.flags = P2M_DIRTY_CLEAN,
+		.nr = 64,
+		.bitmap = (u64)&bits,
+	};
+
+	TEST_ASSERT(!p2m_call(fd, P2M_DIRTY_GET, &arg), "P2M_DIRTY_GET");
+	return bits;
+}
+
+TEST_F(sharing, what_is_written_to_is_dirty_shared_or_not)
+{
+	struct p2m_dirty_switch on = { .size = sizeof(on) };
+	u64 done;
+
+	p2m_mem_fill(&self->a, 0, 64);
+	p2m_mem_fill(&self->b, 0, 64);
+	ASSERT_EQ(0, p2m_call(self->b.fd, P2M_DIRTY_START, &on));
+	p2m_mem_fill(&self->b, 0, 1);
+	scan_all(self->a.fd);
+	EXPECT_EQ(64, scan_all(self->b.fd));
+	/* Dirty before it was shared, it is so now. */
+	EXPECT_EQ(1, dirty_frames(self->b.fd));
+	EXPECT_EQ(0, dirty_frames(self->b.fd));
+	/* To be given a page is not to be written to. */
+	ASSERT_EQ(0, unshare_range(self->b.fd, 1, 1, 0, &done));
+	EXPECT_EQ(0, dirty_frames(self->b.fd));
+	p2m_mem_fill(&self->b, 1, 3);
+	EXPECT_EQ(14, dirty_frames(self->b.fd));
+	p2m_mem_fill(&self->b, 1, 1);
+	EXPECT_EQ(2, dirty_frames(self->b.fd));
+	/* What the source does is the source's. */
+	p2m_mem_fill(&self->a, 0, 64);
+	EXPECT_EQ(0, dirty_frames(self->b.fd));
+	ASSERT_EQ(0, p2m_call(self->b.fd, P2M_DIRTY_STOP, &on));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 64));
+}
+
 /* ------------------------------------------------------------------ */
 /* Scan                                                                */
 /* ------------------------------------------------------------------ */
@@ -646,9 +795,7 @@ TEST_F(sharing, a_scan_shares_all_zero_pages)
 	for (gfn = 0; gfn < 10; gfn++)
 		p2m_page(&self->a, gfn)[0] = gfn + 1;
 	EXPECT_EQ(11, p2m_totals().pages);
-	EXPECT_EQ(NR_FRAMES - 10,
-		  p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES) ?
-		  NR_FRAMES - p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES) : 0);
+	EXPECT_EQ(10, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
 }
 
@@ -802,7 +949,7 @@ static u64 words_not_alike(struct p2m_vm *vm)
 }
 
 /* Does @work on both guests' memory while both run and write. */
-static void storm(struct __test_metadata *_metadata, FIXTURE_DATA(sharing) *self,
+static void storm(struct __test_metadata *_metadata, struct _test_data_sharing *self,
 		  void (*work)(struct p2m_mem *mem))
 {
 	struct p2m_stats a, b;
@@ -814,6 +961,7 @@ static void storm(struct __test_metadata *_metadata, FIXTURE_DATA(sharing) *self
 	do {
 		work(&self->a);
 		work(&self->b);
+		p2m_audit(self->a.fd);
 		a = p2m_stats(self->a.fd);
 		b = p2m_stats(self->b.fd);
 	} while (p2m_vm_passes(&self->vm_a) < PASSES ||
