@@ -71,12 +71,6 @@ static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
 				    a->guest->id, gfn, p2m_audit_texts[error]);
 }
 
-/* Are the contents of a frame in the guest's store? */
-static bool p2m_audit_in_store(struct p2m_entry entry)
-{
-	return p2m_entry_in_store(entry);
-}
-
 /* ------------------------------------------------------------------ */
 /* Entries                                                             */
 /* ------------------------------------------------------------------ */
@@ -126,7 +120,7 @@ static void p2m_audit_type(struct p2m_auditor *a, unsigned long gfn,
 	default:
 		break;
 	}
-	if (p2m_audit_in_store(entry))
+	if (p2m_entry_in_store(entry))
 		p2m_audit_stored(a, gfn);
 }
 
@@ -239,7 +233,7 @@ static void p2m_audit_store(struct p2m_auditor *a)
 	xa_for_each(pages, gfn, page) {
 		/* If shmem has larger pages than it was asked for, never mind. */
 		if (!xa_get_order(pages, gfn) &&
-		    !p2m_audit_in_store(p2m_get_entry(&a->guest->map, gfn)))
+		    !p2m_entry_in_store(p2m_get_entry(&a->guest->map, gfn)))
 			p2m_audit_error(a, gfn, P2M_AUDIT_stored);
 		cond_resched();
 	}
