@@ -613,15 +613,18 @@ static void migrate(struct __test_metadata *_metadata, struct p2m_mem *mem,
 
 	touch_all(mem);
 	p2m_vm_create(vm, mem, vcpus, p2m_guest_worker);
-	p2m_vm_start(vm);
 	if (paging)
 		pid = page_out_meanwhile(mem->fd);
+	p2m_vm_start(vm);
 	ASSERT_EQ(0, turn(mem->fd, P2M_DIRTY_START));
 	memset(bitmap, 0xff, sizeof(bitmap));
 	copy_dirty(mem, bitmap, shadow);
 	for (; rounds < 2 * ROUNDS || p2m_vm_passes(vm) < 4; rounds++) {
 		copied += get(mem->fd, bitmap, P2M_DIRTY_CLEAN).dirty;
 		copy_dirty(mem, bitmap, shadow);
+		/* It writes meanwhile, in half of its rounds. */
+		if (rounds % 2)
+			usleep(5000);
 	}
 	p2m_vm_stop(vm);
 	get(mem->fd, bitmap, P2M_DIRTY_CLEAN);
@@ -674,10 +677,10 @@ TEST_F_TIMEOUT(dirty, starts_and_stops_race_with_vcpus_and_paging, 60)
 
 	touch_all(&self->mem);
 	p2m_vm_create(&self->vm, &self->mem, 2, p2m_guest_worker);
-	p2m_vm_start(&self->vm);
 	for (i = 0; i < 2; i++)
 		pids[i] = turn_meanwhile(self->mem.fd);
 	pids[2] = page_out_meanwhile(self->mem.fd);
+	p2m_vm_start(&self->vm);
 	while (p2m_vm_passes(&self->vm) < 3)
 		usleep(1000);
 	for (i = 0; i < 3; i++) {
@@ -816,6 +819,8 @@ static void *flickers(void *arg)
 	while (!__atomic_load_n(&f->stop, __ATOMIC_ACQUIRE)) {
 		mprotect(f->page, P2M_PAGE_SIZE, PROT_NONE);
 		mprotect(f->page, P2M_PAGE_SIZE, PROT_READ | PROT_WRITE);
+		/* About as long as a call takes */
+		usleep(1000);
 	}
 	return NULL;
 }
@@ -839,7 +844,7 @@ TEST_F_TIMEOUT(dirty, a_result_that_cannot_be_delivered_loses_nothing, 60)
 	touch_all(&self->mem);
 	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
 	TEST_ASSERT(!pthread_create(&thread, NULL, flickers, &f), "thread");
-	for (round = 0; round < 200 || !failed || !ok; round++) {
+	for (round = 0; round < 60 || !failed || !ok; round++) {
 		bool bitmap = round & 1;
 
 		vmm_scatters(&self->mem, 0);
