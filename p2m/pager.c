@@ -602,19 +602,25 @@ static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
 	return page;
 }
 
-/* Give @gfn, which is held and is the pager's, this page; or none, if lost. */
+/* May the pager give this frame a page? */
+static int p2m_prep_check(struct p2m_entry entry)
+{
+	if (p2m_entry_page(entry))
+		return -EEXIST;
+	return p2m_entry_with_pager(entry) ? 0 : -ENOENT;
+}
+
+/* Give @gfn, which is held, this page; or none, if the pager has lost it. */
 static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page, u32 flags)
 {
 	bool resume = flags & (P2M_PREP_RESUME | P2M_PREP_LOST);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn), new;
 	struct p2m_pager *pager = guest->pager;
-	int err;
+	int err = p2m_prep_check(entry);
 
-	if (p2m_entry_page(entry))
-		return -EEXIST;
-	if (!p2m_entry_with_pager(entry))
-		return -ENOENT;
+	if (err)
+		return err;
 	if (!resume) {
 		err = p2m_pager_pend(pager, current->files, gfn, 0);
 		if (err < 0)
@@ -656,6 +662,9 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 	if (arg->flags & P2M_PREP_LOST && arg->flags & P2M_PREP_RESUME)
 		return -EINVAL;
 	err = p2m_pager_check(guest, arg->gfn);
+	/* Look before copying: a pager may well try every frame. */
+	if (!err)
+		err = p2m_prep_check(p2m_lookup(&guest->map, arg->gfn));
 	if (err)
 		return err;
 	if (!(arg->flags & P2M_PREP_LOST)) {

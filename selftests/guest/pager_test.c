@@ -16,9 +16,9 @@
 
 #define NR_FRAMES	(P2M_CHUNK + 64)
 #define NR_OUT		16UL	/* of them evicted, in tests that need few */
-#define NR_BUSY		128UL	/* frames that vCPUs and pager want all the time */
+#define NR_BUSY		64UL	/* frames that vCPUs and pager want all the time */
 #define PASSES		3
-#define MOVED		(4 * NR_BUSY)
+#define MOVED		(3 * NR_BUSY)
 #define A_WHILE		50000	/* us: who has not come by then is waiting */
 
 /* ------------------------------------------------------------------ */
@@ -1069,7 +1069,7 @@ TEST_F_TIMEOUT(pager, detaching_again_and_again_loses_nothing, 120)
 	int i, round;
 
 	p2m_vm_create(&self->vm, &self->mem, 2, p2m_guest_worker);
-	for (round = 0; round < 10; round++) {
+	for (round = 0; round < 6; round++) {
 		pager_start(&self->pager, self->mem.fd, self->file,
 			    variant->policy, NR_BUSY, false);
 		self->vm.stop = false;
