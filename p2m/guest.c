@@ -436,6 +436,7 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 {
 	unsigned long i = gfn, end = gfn + nr;
 	struct p2m_entry entry;
+	bool mapped = false;
 	struct page *page;
 
 	/*
@@ -446,11 +447,18 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	while (i < end) {
 		entry = p2m_get_entry(&guest->map, i);
 		page = p2m_entry_page(entry);
-		if (page)
+		if (page) {
 			wait_on_page_locked(page);
+			mapped |= page_mapped(page);
+		}
 		i = p2m_entry_end(i, entry);
 		if (IS_ALIGNED(i, P2M_CHUNK_GFNS))
 			i = p2m_next_chunk(&guest->map, i, end);
 	}
-	p2m_zap(guest, gfn, nr);
+	/*
+	 * A zap is dear, even of nothing.  What is not mapped by now is not going
+	 * to be: the frames are held, and KVM has only what page tables have.
+	 */
+	if (mapped)
+		p2m_zap(guest, gfn, nr);
 }
