@@ -38,7 +38,8 @@ P2M_FOREIGN_READONLY = 1
 P2M_FOREIGN_MAX = 1 << 16
 
 # Types of frames, in the order of their numbers
-TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "paging_in", "pod")
+TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "paging_in", "pod",
+         "prepped")
 
 # Fields of the structures, after size and flags; 64 bits each
 INFO = ("features", "guest", "gfns")
@@ -47,7 +48,7 @@ STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
          "pod_exhausted", "dirtied", "events", "foreign")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
-AUDIT = ("errors", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)), "pages")
+AUDIT = ("errors", "pages", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)))
 SCAN = ("gfn", "nr", "max", "next", "done", "zero", "busy", "looked")
 POD = ("target", "populated", "entries", "exhausted")
 DIRTY = ("gfn", "nr", "bitmap", "next", "dirty", "busy")
