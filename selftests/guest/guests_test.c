@@ -355,8 +355,8 @@ static u64 audit_all(struct p2m_mem *mem, int n)
 
 	TEST_ASSERT(file, "open %s", P2M_AUDIT_ALL);
 	while (fgets(line, sizeof(line), file)) {
-		sscanf(line, "errors %lu", &errors);
-		if (sscanf(line, "guest=%lu ", &id) != 1)
+		if (sscanf(line, "errors %lu", &errors) == 1 ||
+		    sscanf(line, "guest=%lu ", &id) != 1)
 			continue;
 		for (i = 0; i < n; i++)
 			seen += id == p2m_info(mem[i].fd).guest;
