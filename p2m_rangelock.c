@@ -393,9 +393,12 @@ static noinline struct p2m_node *p2m_make_node(struct p2m_rangelock *lock,
 					       unsigned long chunk,
 					       unsigned int level, gfp_t gfp)
 {
-	struct p2m_table *table = p2m_grow(lock, chunk, level, gfp);
+	struct p2m_table *table = NULL;
 	void **slot, *next;
 
+	/* PREEMPT_RT's allocators sleep, whatever @gfp says. */
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible())
+		table = p2m_grow(lock, chunk, level, gfp);
 	if (!table)
 		return NULL;
 

@@ -268,6 +268,8 @@ get_p2m_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
  * @order: log2 of the number of frames
  *
  * Context: a task's, which may be atomic but not in an interrupt.
+ * On PREEMPT_RT, which has no memory to give to who is atomic, that is -ENOMEM
+ * where nobody has got anything before.
  * Return: as get_p2m() but never -EDEADLK; -EBUSY if another task holds some
  * of the range, waits for it, or is trying to get it at this instant: of two
  * that overlap, both may fail.

@@ -3,6 +3,7 @@
 #ifndef _P2M_COMPAT_H
 #define _P2M_COMPAT_H
 
+#include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/version.h>
 
@@ -21,6 +22,34 @@ static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vma->vm_flags |= flags;
 }
+#endif
+
+/*
+ * Some kernels, 6.12's stable ones among them, map 2 MB below the end of a file
+ * only.  Newer ones would then map all of a large page also where that was split,
+ * which must not be: there let the end be 0, and all mappings 4 KB.
+ */
+static inline void p2m_set_end(struct inode *inode)
+{
+	if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0))
+		i_size_write(inode, MAX_LFS_FILESIZE);
+}
+
+/* page_mapcount() has gone; folio_mapcount() was no use to modules before. */
+static inline int p2m_page_mapcount(struct page *page)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	return folio_mapcount(page_folio(page));
+#else
+	return page_mapcount(page);
+#endif
+}
+
+/* Flags of shmem_file_setup(). */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 0, 0)
+#define P2M_SHMEM_FLAGS	mk_vma_flags(VMA_NORESERVE_BIT)
+#else
+#define P2M_SHMEM_FLAGS	VM_NORESERVE
 #endif
 
 /* Let go of the lock that a fault came in with, to return VM_FAULT_RETRY. */

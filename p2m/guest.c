@@ -10,6 +10,7 @@
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
 
+#include "compat.h"
 #include "guest.h"
 
 #define P2M_FS_MAGIC	0x70326d21	/* "p2m!" */
@@ -53,6 +54,8 @@ static struct inode *p2m_inode_new(void)
 	inode = alloc_anon_inode(p2m_mnt->mnt_sb);
 	if (IS_ERR(inode))
 		simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+	else
+		p2m_set_end(inode);
 	return inode;
 }
 
@@ -126,7 +129,7 @@ struct p2m_guest *p2m_guest_create(void)
 		goto out_map;
 	}
 	guest->store = shmem_file_setup("p2m-store", P2M_MAX_GFNS << PAGE_SHIFT,
-					VM_NORESERVE);
+					P2M_SHMEM_FLAGS);
 	if (IS_ERR(guest->store)) {
 		err = PTR_ERR(guest->store);
 		goto out_inode;
@@ -364,6 +367,7 @@ struct page *p2m_huge_alloc(gfp_t gfp)
 	if (!folio)
 		return NULL;
 	folio_mark_uptodate(folio);
+	folio->index = 0;		/* anything, but below the end */
 	percpu_counter_add(&p2m_total_pages, P2M_CHUNK_GFNS);
 	return folio_page(folio, 0);
 }
@@ -448,8 +452,8 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 		entry = p2m_get_entry(&guest->map, i);
 		page = p2m_entry_page(entry);
 		if (page) {
-			wait_on_page_locked(page);
-			mapped |= page_mapped(page);
+			folio_wait_locked(page_folio(page));
+			mapped |= folio_mapped(page_folio(page));
 		}
 		i = p2m_entry_end(i, entry);
 		if (IS_ALIGNED(i, P2M_CHUNK_GFNS))

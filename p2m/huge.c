@@ -25,6 +25,7 @@
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
+#include "compat.h"
 #include "guest.h"
 
 /**
@@ -239,7 +240,7 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 	if (!part)
 		return 0;
 	/* To spare the guest a zap, and us the pages. */
-	if (page_maybe_dma_pinned(part))
+	if (folio_maybe_dma_pinned(page_folio(part)))
 		return -EBUSY;
 	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS);
 	if (!err)
@@ -277,7 +278,7 @@ static bool p2m_is_free(struct p2m_guest *guest, unsigned long first)
 
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
-		if (page_count(page) > 1 + page_mapcount(page))
+		if (page_count(page) > 1 + p2m_page_mapcount(page))
 			return false;
 	}
 	return true;

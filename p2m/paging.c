@@ -25,6 +25,7 @@
 #include <linux/sched/signal.h>
 #include <linux/shmem_fs.h>
 
+#include "compat.h"
 #include "guest.h"
 #include "trace.h"
 
@@ -200,7 +201,7 @@ static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
 		    p2m_entry_type(entry) != p2m_paging_out)
 			continue;
 		page = p2m_entry_page(entry);
-		if (page_count(page) > 1 + page_mapcount(page)) {
+		if (page_count(page) > 1 + p2m_page_mapcount(page)) {
 			*busy |= BIT_ULL(gfn - first);
 			continue;
 		}

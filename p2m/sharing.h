@@ -3,6 +3,7 @@
 #ifndef _P2M_SHARING_H
 #define _P2M_SHARING_H
 
+#include "compat.h"
 #include "guest.h"
 
 /**
@@ -26,7 +27,7 @@ int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 /* Does somebody hold the page, besides the map and page tables? */
 static inline bool p2m_page_is_busy(struct page *page)
 {
-	return page_count(page) > 1 + page_mapcount(page);
+	return page_count(page) > 1 + p2m_page_mapcount(page);
 }
 
 /* A frame that was, or was to be, shared has this page for itself. */

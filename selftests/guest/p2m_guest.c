@@ -76,8 +76,9 @@ void *p2m_map(int fd, u64 gfn, u64 nr)
 {
 	void *hva = p2m_map_huge(fd, gfn, nr);
 
-	TEST_ASSERT(!madvise(hva, nr * P2M_PAGE_SIZE, MADV_NOHUGEPAGE),
-		    "MADV_NOHUGEPAGE");
+	/* A kernel that has no larger ones does not know the word. */
+	TEST_ASSERT(!madvise(hva, nr * P2M_PAGE_SIZE, MADV_NOHUGEPAGE) ||
+		    errno == EINVAL, "MADV_NOHUGEPAGE");
 	return hva;
 }
 

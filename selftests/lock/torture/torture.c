@@ -474,6 +474,11 @@ static void take(struct torturer *t, struct hold *h)
 	begin(t, "get");
 	err = call(t, h, sub);
 	begin(t, "got");
+	/* What is held already is called the new name even if the get failed. */
+	if (!err || t->in_guest[h->guest]) {
+		t->top = sub;
+		t->subclass[h->guest] = sub;
+	}
 	if (err) {
 		check_error(t, h, err);
 		if (err != -EINVAL)
@@ -489,8 +494,6 @@ static void take(struct torturer *t, struct hold *h)
 	t->events[EV_within] += inside;
 	t->events[EV_stepped] += h->kind == HOLD_STEP;
 	t->in_guest[h->guest]++;
-	t->top = sub;
-	t->subclass[h->guest] = sub;
 	if (h->kind == HOLD_TWO) {
 		t->in_guest[h->guest2]++;
 		if (h->guest != h->guest2) {
