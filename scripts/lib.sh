@@ -11,6 +11,7 @@
 #	  CACHE/stock	Debian's kernel, unpacked, not installed: vmlinuz, release,
 #			build (its headers), lib/modules/RELEASE
 #	  CACHE/source	the same kernel's unpacked source, `make headers` done
+#	  CACHE/kernels	other kernels, like stock: scripts/get-kernel
 #	  CACHE/busybox	a static busybox, for the initramfs
 #	  CACHE/build	modules and tests, built outside the tree
 #
@@ -63,4 +64,100 @@ ktap()
 		/^ *((not )?ok [0-9]|1\.\.[0-9]|KTAP version|# )/ { failed = 0; print "    " $0 }
 		failed { print "    # " line }
 		{ fflush() }'
+}
+
+# What follows fetches Debian's packages, and unpacks them without installing
+# them.  The caller makes $TMP, on CACHE's file system, and removes it.
+
+# mirror - where this machine gets its own release from
+mirror()
+{
+	local codename uri
+
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	# shellcheck disable=SC2016  # they are apt's
+	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
+	      awk -v r="$codename" '$1 == r && $2 == "main" && !n++ { print $3 }')
+	[ -n "$uri" ] || die "apt's sources name no mirror of Debian's ${codename:-release}"
+	echo "$uri"
+}
+
+# use_suites DIR SUITE... - from here on with_apt, and what uses that, is for the
+# packages in these suites, as they are now; apt's lists and state are in DIR
+use_suites()
+{
+	local dir=$1 uri suite
+
+	shift
+	mkdir -p "$dir/state/lists/partial" "$dir/cache/archives/partial"
+	uri=$(mirror)
+	for suite; do
+		echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri $suite main"
+	done >"$dir/sources.list"
+	APT_OPTIONS=(
+		-o Dir::Etc::SourceList="$dir/sources.list"
+		-o Dir::Etc::SourceParts=/dev/null
+		-o Dir::State="$dir/state"
+		-o Dir::State::Lists="$dir/state/lists"
+		-o Dir::State::Status=/dev/null
+		-o Dir::Cache="$dir/cache"
+		-o Acquire::Languages=none)
+	with_apt apt-get -o APT::Update::Error-Mode=any update >&2 ||
+		die "cannot read the lists of $*: see above." \
+		    "Is a key missing? apt-get install debian-archive-keyring"
+}
+
+# with_apt COMMAND... - run an apt command on the system's own sources, or on
+# those that use_suites said, apart from the system's
+APT_OPTIONS=()
+with_apt()
+{
+	local command=$1
+
+	shift
+	"$command" -qq -o APT::Sandbox::User=root "${APT_OPTIONS[@]}" "$@"
+}
+
+# fetch PACKAGE[=VERSION] DIR - unpack a Debian package in DIR
+fetch()
+{
+	local dir
+
+	dir=$(mktemp -d "$TMP/deb.XXXXXX")
+	(cd "$dir" && with_apt apt-get download "$1" >&2) ||
+		die "cannot download $1: if the mirror has a newer one, run: apt-get update && apt-get install linux-headers-amd64 linux-source-6.1"
+	mkdir -p "$2"
+	dpkg -x "$dir"/*.deb "$2"
+	rm -r "$dir"
+}
+
+# fetch_kernel RELEASE VERSION DIR - make DIR a kernel for scripts/vm, but for
+# the headers
+fetch_kernel()
+{
+	fetch "linux-image-$1=$2" "$3/image"
+	mkdir "$3/lib"
+	mv "$3/image/boot/vmlinuz-$1" "$3/vmlinuz"
+	mv "$3/image/lib/modules" "$3/lib/"
+	rm -r "$3/image"
+	depmod -b "$3" "$1"
+	echo "$1" >"$3/release"
+}
+
+# publish NEW PATH VERSION - NEW becomes PATH-VERSION, and PATH a link to it,
+# each in one step
+publish()
+{
+	mv -T "$1" "$2-$3"
+	point "$2" "$3"
+}
+
+# point PATH VERSION - make PATH a link to PATH-VERSION
+point()
+{
+	local name=${1##*/}
+
+	[ "$(readlink "$1")" = "$name-$2" ] && return
+	ln -s "$name-$2" "$TMP/$name.link"
+	mv -T "$TMP/$name.link" "$1"
 }
