@@ -123,12 +123,13 @@ static void open_p2m_huge(struct p2m_mem *mem)
 
 static void open_shmem(struct p2m_mem *mem)
 {
-	*mem = (struct p2m_mem){ .nr = NR_FRAMES };
-	mem->fd = syscall(SYS_memfd_create, "bench", 0);
-	TEST_ASSERT(mem->fd >= 0 && !ftruncate(mem->fd, NR_BYTES), "memfd");
-	mem->hva = mmap(NULL, NR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-			mem->fd, 0);
+	int fd = syscall(SYS_memfd_create, "bench", 0);
+
+	TEST_ASSERT(fd >= 0 && !ftruncate(fd, NR_BYTES), "memfd");
+	*mem = (struct p2m_mem){ .fd = -1, .nr = NR_FRAMES };
+	mem->hva = mmap(NULL, NR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	TEST_ASSERT(mem->hva != MAP_FAILED, "mmap");
+	close(fd);
 	advise(mem->hva, NR_BYTES, MADV_NOHUGEPAGE);
 }
 
@@ -596,6 +597,42 @@ static void bench_share_ksm(void)
 	twins_close(&twins);
 }
 
+/* As often as it takes, but once over each is enough. */
+static u64 scan(struct twins *twins)
+{
+	u64 start = now();
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		struct p2m_scan scan = { .size = sizeof(scan) };
+
+		while (scan.next < NR_FRAMES) {
+			scan.gfn = scan.next;
+			scan.nr = NR_FRAMES - scan.gfn;
+			TEST_ASSERT(!p2m_call(twins->mem[i].fd, P2M_SHARE_SCAN,
+					      &scan), "P2M_SHARE_SCAN");
+		}
+	}
+	return now() - start;
+}
+
+static void bench_share_p2m(void)
+{
+	struct twins twins;
+	u64 took;
+
+	twins_open(&twins, open_p2m);
+	took = scan(&twins);
+	TEST_ASSERT(p2m_stats(twins.mem[0].fd).merged +
+		    p2m_stats(twins.mem[1].fd).merged == NR_FRAMES,
+		    "not all was merged");
+	report("merge_p2m", NR_FRAMES, took);
+	report("break_p2m", NR_FRAMES, break_sharing(&twins));
+	TEST_ASSERT(p2m_stats(twins.mem[0].fd).unshared == NR_FRAMES,
+		    "not all was unshared");
+	twins_close(&twins);
+}
+
 static void repeat(void)
 {
 	bench_fault("fault_p2m", open_p2m);
@@ -611,6 +648,7 @@ static void repeat(void)
 	bench_pageio_zram(false);
 	bench_dirty_p2m();
 	bench_dirty_kvm();
+	bench_share_p2m();
 	bench_share_ksm();
 }
 
