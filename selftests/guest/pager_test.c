@@ -1087,7 +1087,7 @@ TEST_F_TIMEOUT(pager, detaching_again_and_again_loses_nothing, 120)
 				EXPECT_EQ(0, (long)error);
 		}
 	}
-	EXPECT_GT(p2m_stats(self->mem.fd).paged_in, 0);
+	EXPECT_GT(p2m_stats(self->mem.fd).paged_out, 0);
 	/* The last one to come only answers. */
 	pager_start(&self->pager, self->mem.fd, self->file, variant->policy, 0,
 		    false);
