@@ -234,8 +234,14 @@ static void be_a_pager(int fd, int memfd, struct pager_state *state, u32 policy,
 			pager_evict(fd, file, state, gfn, part);
 			gfn = gfn + 2 * part > nr ? 0 : gfn + part;
 		}
-		while (polled(fd, nr ? 0 : -1) & POLLIN)
+		while (polled(fd, nr ? 0 : -1) & POLLIN) {
 			pager_answer(fd, file, state, races);
+			/*
+			 * Whoever waited has to get there before it goes again, or
+			 * nobody gets anywhere.
+			 */
+			usleep(READ_ONCE(state->deaf) ? 0 : 1000);
+		}
 	}
 }
 
