@@ -122,8 +122,8 @@ class DebianGuest:
         end = time.monotonic() + seconds
         while not condition():
             if not self.listen(0.2):
-                raise Failed("QEMU ended before its time (exit code %s)%s" %
-                             (self._qemu.wait(), self.last_words()))
+                self._qemu.wait()
+                raise Failed("QEMU ended before its time" + self.last_words())
             if time.monotonic() > end:
                 raise Failed("the guest did not get there in %d s%s" % (seconds, self.last_words()))
             meanwhile()
@@ -158,8 +158,9 @@ class DebianGuest:
             raise Failed("QEMU's exit code is %d%s" % (code, self.last_words()))
 
     def last_words(self):
-        """The ends of QEMU's messages and of the guest's console, to print after a failure."""
-        text = ""
+        """How QEMU ended, if it did, and the ends of its messages and of the guest's console."""
+        code = self._qemu.poll()
+        text = "" if code is None else " (exit code %d)" % code
         for name, file in ("QEMU said", self._errors), ("the guest's console", self._console):
             content = os.pread(file, os.fstat(file).st_size, 0)
             lines = content.decode("utf-8", "replace").splitlines()[-15:]

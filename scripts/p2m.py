@@ -126,7 +126,8 @@ class Guest:
     def close(self):
         os.close(self.fd)
 
-    def _call(self, command, fields, flags=0, **values):
+    def call(self, command, fields, flags=0, **values):
+        """One of the calls: what comes out, by field."""
         layout = "=II%dQ" % len(fields)
         data = bytearray(struct.pack(layout, struct.calcsize(layout), flags,
                                      *(values.get(field, 0) for field in fields)))
@@ -134,10 +135,10 @@ class Guest:
         return dict(zip(fields, struct.unpack(layout, data)[2:]))
 
     def info(self):
-        return self._call(P2M_GET_INFO, INFO)
+        return self.call(P2M_GET_INFO, INFO)
 
     def stats(self):
-        return self._call(P2M_GET_STATS, STATS)
+        return self.call(P2M_GET_STATS, STATS)
 
     def _over(self, end, call):
         """Do call(gfn) from frame 0 to the end, a part at a time; yields what each gave."""
@@ -156,7 +157,7 @@ class Guest:
 
         def call(gfn):
             most = min(step, limit - done) if limit else step
-            return self._call(command, RANGE, gfn=gfn, nr=end - gfn, max=most)
+            return self.call(command, RANGE, gfn=gfn, nr=end - gfn, max=most)
 
         for part in self._over(end, call):
             done += part["done"]
@@ -168,40 +169,40 @@ class Guest:
     def scan(self, step=2048):
         """Look for frames that are equal to others, and merge them; yields what each part gave."""
         end = self.info()["gfns"]
-        return self._over(end, lambda gfn: self._call(P2M_SHARE_SCAN, SCAN, gfn=gfn,
+        return self._over(end, lambda gfn: self.call(P2M_SHARE_SCAN, SCAN, gfn=gfn,
                                                       nr=min(step, end - gfn)))
 
     def sweep(self, step=2048):
         """Give zero pages back to the pool of populate-on-demand; yields what each part gave."""
         end = self.info()["gfns"]
-        return self._over(end, lambda gfn: self._call(P2M_POD_SWEEP, RANGE, gfn=gfn,
+        return self._over(end, lambda gfn: self.call(P2M_POD_SWEEP, RANGE, gfn=gfn,
                                                       nr=min(step, end - gfn)))
 
     def audit(self):
-        return self._call(P2M_AUDIT, AUDIT)
+        return self.call(P2M_AUDIT, AUDIT)
 
     def pod(self, target=None):
         """The state of populate-on-demand, after the target, in frames, was set, if one is given."""
         if target is not None:
-            self._call(P2M_POD_SET, POD, target=target)
-        return self._call(P2M_POD_GET, POD)
+            self.call(P2M_POD_SET, POD, target=target)
+        return self.call(P2M_POD_GET, POD)
 
     def dirty_log(self, on):
-        self._call(P2M_DIRTY_START if on else P2M_DIRTY_STOP, ())
+        self.call(P2M_DIRTY_START if on else P2M_DIRTY_STOP, ())
 
     def dirty(self, clean):
         """Which frames were written to: a bitmap of all, as bytes, and how many."""
         end = self.info()["gfns"]
         bitmap = bytearray((end + 7) // 8)
         address = ctypes.addressof((ctypes.c_char * len(bitmap)).from_buffer(bitmap))
-        parts = list(self._over(end, lambda gfn: self._call(
+        parts = list(self._over(end, lambda gfn: self.call(
             P2M_DIRTY_GET, DIRTY, flags=P2M_DIRTY_CLEAN if clean else 0, gfn=gfn, nr=end - gfn,
             bitmap=address + gfn // 8)))
         return bitmap, sum(part["dirty"] for part in parts)
 
     def map(self, gfn, nr):
         """A descriptor to mmap() frames by, read-only.  Close it: what is mapped is not paged out."""
-        fd = self._call(P2M_FOREIGN_MAP, FOREIGN, flags=P2M_FOREIGN_READONLY, gfn=gfn, nr=nr)["fd"]
+        fd = self.call(P2M_FOREIGN_MAP, FOREIGN, flags=P2M_FOREIGN_READONLY, gfn=gfn, nr=nr)["fd"]
         return fd & 0xffffffff
 
 
