@@ -32,6 +32,8 @@ help:
 #|                     Linux, under lockdep and KASAN, and under torture; and
 #|                     real guests in the emulated host
 #|   make torture      torture the lock for SECONDS=600, say
+#|   make stress       every service at once on two running guests, for
+#|                     SECONDS=600, say
 #|   make bench-boot   what a boot costs on /dev/p2m, compared with memfd
 #|   make bench-lock   what the lock costs, compared with a mutex and others
 #|   make bench-guest  what memory on /dev/p2m costs a guest in instructions: the
@@ -65,7 +67,7 @@ help:
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
 #|   scripts/check [SUITE...]    parts of make check: lint model lock map torture
-#|                            guest; scripts/test-guest PROGRAM for one program
+#|                            guest stress; scripts/test-guest PROGRAM for one program
 #|
 #| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
 #| $XDG_CACHE_HOME), which can be deleted at any time.
@@ -93,8 +95,9 @@ install: modules_install
 	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 scripts/p2mctl scripts/p2mtop $(TOOLS)
-	install -m 644 scripts/p2m.py $(TOOLS)
-	for t in p2mctl p2mtop; do \
+	install -m 755 scripts/pager $(TOOLS)/p2mpager
+	install -m 644 scripts/p2m.py scripts/p2m_pager.py $(TOOLS)
+	for t in p2mctl p2mtop p2mpager; do \
 		ln -sf ../lib/p2m_rangelock/$$t $(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
 	done
 	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
@@ -109,9 +112,12 @@ check: setup uml
 bench-lock: setup uml-plain
 	@scripts/bench-lock
 
-SECONDS ?= 120
+SECONDS ?= 180
 torture: setup uml-plain
 	@scripts/torture --seconds $(SECONDS)
+
+stress: setup
+	@scripts/stress $(SECONDS)
 
 uml:
 	@scripts/uml-setup
@@ -130,4 +136,4 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	bench bench-boot bench-guest bench-lock torture uml uml-plain clean
+	bench bench-boot bench-guest bench-lock torture stress uml uml-plain clean

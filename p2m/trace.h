@@ -9,6 +9,8 @@
 #include <linux/mm_types.h>
 #include <linux/tracepoint.h>
 
+#include "p2m/map.h"
+
 DECLARE_EVENT_CLASS(p2m_gfn,
 	TP_PROTO(u64 guest, unsigned long gfn, int err),
 	TP_ARGS(guest, gfn, err),
@@ -51,6 +53,14 @@ DEFINE_EVENT(p2m_gfn, p2m_event,
 	TP_PROTO(u64 guest, unsigned long gfn, int err),
 	TP_ARGS(guest, gfn, err));
 
+#undef P2M_TYPE_ENUM
+#define P2M_TYPE_ENUM(name, access) TRACE_DEFINE_ENUM(p2m_##name);
+P2M_TYPES(P2M_TYPE_ENUM)
+TRACE_DEFINE_ENUM(P2M_NR_TYPES);
+
+#undef P2M_TYPE_SYMBOL
+#define P2M_TYPE_SYMBOL(name, access) , { p2m_##name, #name }
+
 /* A touch: what was there (enum p2m_type), and what the processor was told. */
 TRACE_EVENT(p2m_fault,
 	TP_PROTO(u64 guest, unsigned long gfn, unsigned int type,
@@ -71,8 +81,8 @@ TRACE_EVENT(p2m_fault,
 	TP_printk("guest=%llu gfn=0x%lx type=%s result=0x%x", __entry->guest,
 		  __entry->gfn,
 		  __print_symbolic(__entry->type,
-				   { 0, "mmio_dm" }, { 1, "ram_rw" },
-				   { 2, "paging_out" }, { 3, "paged" }),
+				   { P2M_NR_TYPES, "?" }
+				   P2M_TYPES(P2M_TYPE_SYMBOL)),
 		  __entry->result)
 );
 
