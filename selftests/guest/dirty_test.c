@@ -532,36 +532,40 @@ static u64 mapped_huge(void)
 	return sum;
 }
 
-TEST_F(dirty, pages_of_2m_are_mapped_so_again_after_the_stop)
+TEST(pages_of_2m_are_mapped_so_again_after_the_stop)
 {
+	struct p2m_mem mem;
 	u64 bytes = NR_FRAMES * P2M_PAGE_SIZE;
 	struct p2m_range range;
 
-	if (!variant->huge)
-		SKIP(return, "there are none");
-	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	ASSERT_TRUE(p2m_all_freed());
+	p2m_mem_open(&mem, NR_FRAMES);
+	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE, MADV_HUGEPAGE));
+	p2m_mem_fill(&mem, 0, NR_FRAMES);
 	ASSERT_EQ(bytes, mapped_huge());
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
-	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
-	p2m_mem_fill(&self->mem, 3, 70);
+	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_START));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
+	p2m_mem_fill(&mem, 3, 70);
 	EXPECT_EQ(0, mapped_huge());
 	/* Another mapping does not bring them back either. */
-	munmap(self->mem.hva, bytes);
-	self->mem.hva = p2m_map_huge(self->mem.fd, 0, NR_FRAMES);
-	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
-	p2m_mem_fill(&self->mem, 3, 70);
+	munmap(mem.hva, bytes);
+	mem.hva = p2m_map_huge(mem.fd, 0, NR_FRAMES);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
+	p2m_mem_fill(&mem, 3, 70);
 	EXPECT_EQ(0, mapped_huge());
 	range = (struct p2m_range){ .size = sizeof(range), .nr = NR_FRAMES };
-	EXPECT_EQ(-EBUSY, p2m_call(self->mem.fd, P2M_COLLAPSE, &range));
+	EXPECT_EQ(-EBUSY, p2m_call(mem.fd, P2M_COLLAPSE, &range));
 
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
-	munmap(self->mem.hva, bytes);
-	self->mem.hva = p2m_map_huge(self->mem.fd, 0, NR_FRAMES);
-	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_STOP));
+	munmap(mem.hva, bytes);
+	mem.hva = p2m_map_huge(mem.fd, 0, NR_FRAMES);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
 	EXPECT_EQ(bytes, mapped_huge());
-	EXPECT_EQ(0, p2m_stats(self->mem.fd).shattered);
-	EXPECT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
-	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	EXPECT_EQ(0, p2m_stats(mem.fd).shattered);
+	EXPECT_EQ(NR_FRAMES, p2m_move_all(mem.fd, P2M_PAGE_OUT));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
+	p2m_mem_close(&mem);
+	EXPECT_TRUE(p2m_all_freed());
 }
 
 /* ------------------------------------------------------------------ */

@@ -600,26 +600,31 @@ TEST_F(foreign, bad_ranges_change_nothing)
 	EXPECT_EQ(-1, fcntl(fd, F_GETFD));
 }
 
-TEST_F(foreign, a_referenced_page_of_2m_is_ebusy)
+TEST(a_referenced_page_of_2m_is_ebusy)
 {
-	struct iovec iov = { self->mem.hva, P2M_PAGE_SIZE };
+	struct p2m_mem mem;
+	struct iovec iov;
 	struct p2m_foreign arg = foreign_arg(P2M_CHUNK - 1, 2, 0);
 	int pipes[2];
 
-	if (!variant->huge)
-		SKIP(return, "there is none");
-	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	ASSERT_TRUE(p2m_all_freed());
+	p2m_mem_open(&mem, NR_FRAMES);
+	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE, MADV_HUGEPAGE));
+	iov = (struct iovec){ mem.hva, P2M_PAGE_SIZE };
+	p2m_mem_fill(&mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, pipe(pipes));
 	ASSERT_EQ(P2M_PAGE_SIZE, vmsplice(pipes[1], &iov, 1, 0));
-	EXPECT_EQ(-EBUSY, p2m_call(self->mem.fd, P2M_FOREIGN_MAP, &arg));
+	EXPECT_EQ(-EBUSY, p2m_call(mem.fd, P2M_FOREIGN_MAP, &arg));
 	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
 	close(pipes[0]);
 	close(pipes[1]);
-	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_FOREIGN_MAP, &arg));
+	ASSERT_EQ(0, p2m_call(mem.fd, P2M_FOREIGN_MAP, &arg));
 	EXPECT_EQ(NR_FRAMES + 2, p2m_totals().pages);
 	close(arg.fd);
 	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
-	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
+	p2m_mem_close(&mem);
+	EXPECT_TRUE(p2m_all_freed());
 }
 
 TEST_F(foreign, no_descriptor_left_is_emfile_and_nothing_is_held)
