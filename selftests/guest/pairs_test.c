@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -125,7 +126,7 @@ static int foreign(int fd, u64 gfn, u64 nr)
 	if (ret)
 		return ret;
 	map = mmap(NULL, nr * P2M_PAGE_SIZE, PROT_READ, MAP_SHARED, arg.fd, 0);
-	TEST_ASSERT(map != MAP_FAILED, "mmap of a foreign mapping");
+	TEST_ASSERT(map != MAP_FAILED, "mmap: %s", strerror(errno));
 	READ_ONCE(*(u64 *)map);
 	munmap(map, nr * P2M_PAGE_SIZE);
 	close(arg.fd);
