@@ -13,6 +13,7 @@
 #	  CACHE/source	the same kernel's unpacked source, `make headers` done
 #	  CACHE/kernels	other kernels, like stock: scripts/get-kernel
 #	  CACHE/busybox	a static busybox, for the initramfs
+#	  CACHE/qemu	the QEMU that emulates the host: scripts/get-qemu
 #	  CACHE/build	modules and tests, built outside the tree
 #
 # and the functions below.
