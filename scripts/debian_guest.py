@@ -33,8 +33,8 @@ class DebianGuest:
         self.ready = False      # the workload's memory is filled
         self.checked = 0        # pages that the workload checked
         self.wrong = 0          # and found wrong
-        self.passes = 0         # times it went over all of its memory
-        self.reports = 0        # times it said so; it does every second
+        self.marked = False     # it has read "mark"
+        self.passes = 0         # that each of its threads has ended since then
         self.verified_mib = 0   # the last check of everything
         self.verdict = ""
         self.complaints = []    # the workload's lines about wrong pages
@@ -109,7 +109,9 @@ class DebianGuest:
             self.ready = True
         elif word == "status":
             self.checked, self.wrong, self.passes = map(int, rest.split())
-            self.reports += 1
+        elif word == "marked":
+            self.marked = True
+            self.passes = 0
         elif word == "verified":
             self.verified_mib = int(rest.split()[0])
         elif word == "VERDICT":
@@ -128,13 +130,12 @@ class DebianGuest:
                 raise Failed("the guest did not get there in %d s%s" % (seconds, self.last_words()))
             meanwhile()
 
-    def wait_for_pass(self, seconds, meanwhile=lambda: None):
-        """Wait until the workload has gone over all of its memory, from now on."""
-        # The report on its way may be from before, and a pass be half done.
-        fresh = self.reports + 2
-        self.wait(lambda: self.reports >= fresh, seconds, meanwhile)
-        done = self.passes + 2
-        self.wait(lambda: self.passes >= done, seconds, meanwhile)
+    def gone_over(self):
+        """A condition to wait for: from now on, the workload has gone over all of its memory."""
+        self.marked = False
+        self._tell(b"mark\n")
+        # The pass that each thread was in at the mark may have been half done.
+        return lambda: self.marked and self.passes >= 2
 
     def diverge(self):
         """Tell the workload to rewrite what it has in common with other guests, too."""

@@ -9,13 +9,16 @@
  * guest, and then THREADS threads go over it without end, each over its own part
  * and in another random order every time: check that a page is what was last
  * written to it, and write something new.  The equal pages are only checked, until
- * a line "diverge" on standard input.  A line "finish" ends it all: every page is
- * checked once more, and the verdict given.  Says on standard output, a line at a
+ * a line "diverge" on standard input.  From a line "mark" on, it counts anew how
+ * often each thread has gone over its part.  A line "finish" ends it all: every page
+ * is checked once more, and the verdict given.  Says on standard output, a line at a
  * time:
  *
  *   ready MIB                      the memory is filled
  *   status CHECKED WRONG PASSES    once a second: pages checked and found wrong
- *                                  so far, and times all memory was gone over
+ *                                  so far, and passes that every thread has ended
+ *                                  since the last "mark"
+ *   marked                         "mark" was read, and all that came before it
  *   mismatch PAGE WORD WANT GOT    at once, for the first few
  *   verified MIB WRONG             after "finish"
  *   VERDICT ok | VERDICT bad       the last line
@@ -51,6 +54,7 @@ struct worker {
 	__u64 random;	/* state of its random numbers */
 	__u64 checked;	/* read by main() meanwhile */
 	__u64 passes;
+	__u64 marked;	/* passes when "mark" was read; main()'s */
 };
 
 static __u64 (*memory)[WORDS];
@@ -203,7 +207,8 @@ static void print_status(const struct worker *workers, size_t nr)
 	__u64 checked = 0, passes = ~0ULL;
 
 	for (size_t i = 0; i < nr; i++) {
-		__u64 mine = __atomic_load_n(&workers[i].passes, __ATOMIC_RELAXED);
+		__u64 mine = __atomic_load_n(&workers[i].passes, __ATOMIC_RELAXED) -
+			     workers[i].marked;
 
 		checked += __atomic_load_n(&workers[i].checked, __ATOMIC_RELAXED);
 		if (mine < passes)
@@ -214,8 +219,16 @@ static void print_status(const struct worker *workers, size_t nr)
 	       passes);
 }
 
+static void mark(struct worker *workers, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++)
+		workers[i].marked = __atomic_load_n(&workers[i].passes,
+						    __ATOMIC_RELAXED);
+	printf("marked\n");
+}
+
 /* Report until somebody writes "finish".  False: whoever would have is gone. */
-static bool wait_for_finish(const struct worker *workers, size_t nr)
+static bool wait_for_finish(struct worker *workers, size_t nr)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
 	char line[64];
@@ -232,6 +245,8 @@ static bool wait_for_finish(const struct worker *workers, size_t nr)
 				return true;
 			if (!strncmp(line, "diverge", 7))
 				__atomic_store_n(&diverged, true, __ATOMIC_RELAXED);
+			if (!strncmp(line, "mark", 4))
+				mark(workers, nr);
 		}
 		print_status(workers, nr);
 	}
@@ -264,6 +279,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	/* A line that came with another one is not seen by poll() otherwise. */
+	setvbuf(stdin, NULL, _IONBF, 0);
 
 	pages = mib * MIB_PAGES;
 	nr_equal = equal * MIB_PAGES;
