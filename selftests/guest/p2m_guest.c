@@ -20,20 +20,6 @@
 #define P2M_REFCNT		"/sys/module/kvm_p2m/refcnt"
 #define SETTLE_SECONDS		10
 
-/*
- * KVM patches the scheduler's code (preempt_notifier_key) when its first VM
- * comes and when its last one goes.  QEMU's multi-threaded TCG can miss such a
- * patch on another CPU, which then takes the patch's int3 for ever.  So there
- * is one idle VM as long as the program runs.
- */
-static void keep_one_vm(void)
-{
-	int kvm = open(KVM_DEV_PATH, O_RDWR | O_CLOEXEC);
-
-	TEST_ASSERT(kvm >= 0, "open %s", KVM_DEV_PATH);
-	TEST_ASSERT(ioctl(kvm, KVM_CREATE_VM, 0) >= 0, "KVM_CREATE_VM");
-}
-
 /* Before main(), for a test in the harness has no way to skip the program. */
 static void __attribute__((constructor)) need_devices(void)
 {
@@ -49,7 +35,6 @@ static void __attribute__((constructor)) need_devices(void)
 				       need[i]);
 		}
 	}
-	keep_one_vm();
 }
 
 int p2m_open(void)
