@@ -79,6 +79,8 @@
  *     touched, or out already) are passed over.  So are pages that somebody
  *     else holds a reference to (a device doing I/O, a pinned buffer): they are
  *     counted in @busy.
+ *     (Kernels since 6.5 refuse to pin them for long, with EFAULT: there they
+ *     cannot be fixed buffers of io_uring, or a device's that VFIO assigns.)
  *
  *   P2M_PAGE_IN (struct p2m_range)
  *     Bring back the frames of [gfn, gfn + nr) that are in the store.
