@@ -164,6 +164,12 @@ static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, type));
 }
 
+/* Does the map say anything of the chunk of a frame?  At a glance, without a hold. */
+static inline bool p2m_has_chunk(struct p2m_guest *guest, unsigned long gfn)
+{
+	return p2m_next_chunk(&guest->map, gfn, gfn + 1) == gfn;
+}
+
 /*
  * The type of a page that is the frame's own: so a page gets that is put back, or
  * into an entry that had none, and is not being written to.  See dirty.c.
@@ -186,6 +192,8 @@ static inline bool p2m_is_ram(struct p2m_entry entry)
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned long nr, struct p2m_range *range);
 long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr);
+int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
+		   unsigned long end);
 int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch);
 
@@ -262,6 +270,7 @@ void p2m_foreign_mapped(struct p2m_foreign *arg, struct file *file, bool told);
 void p2m_pool_init(struct p2m_pool *pool);
 unsigned int p2m_pod_audit(struct p2m_guest *guest);
 int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);
+void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn);
 int p2m_pod_make_room(struct p2m_guest *guest);
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);

@@ -303,8 +303,14 @@ static unsigned long p2m_pod_take_pages(struct p2m_guest *guest,
 	return gfn + nr;
 }
 
-/* If a chunk, which is held, is all pod, make it one entry. */
-static void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
+/**
+ * p2m_pod_merge() - if a chunk is all pod, and equally dirty, make it one entry
+ * @guest: the guest
+ * @gfn: a frame of the chunk
+ *
+ * Context: process context, holding @gfn.
+ */
+void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
 {
 	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);

@@ -27,6 +27,37 @@ long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr)
 	return min(gfn + nr, gfns);
 }
 
+/* Frames that are looked through at once for a chunk that has entries: 512 GB */
+#define P2M_LOOK	(1UL << 27)
+
+/**
+ * p2m_find_chunk() - go on to the next chunk of which the map says something
+ * @guest: the guest
+ * @gfn: in: where to start; out: there if its chunk has entries; else the first
+ * frame after it of a chunk that has; else @end
+ * @end: where to stop
+ *
+ * For whoever goes through a guest: it may have any size, and be empty.  Unlike
+ * p2m_next_chunk(), this lets others run, and heeds a fatal signal.
+ *
+ * Context: process context, holding anything or nothing; may sleep.
+ * Return: 0; -EINTR on a fatal signal.
+ */
+int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
+		   unsigned long end)
+{
+	unsigned long stop;
+
+	do {
+		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		stop = min(end, round_up(*gfn + 1, P2M_LOOK));
+		*gfn = p2m_next_chunk(&guest->map, *gfn, stop);
+	} while (*gfn == stop && stop < end);
+	return 0;
+}
+
 /**
  * p2m_for_range() - work on frames, a batch at a time, holding them
  * @guest: the guest
@@ -58,14 +89,16 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 
 	old = set_active_memcg(guest->memcg);
 	while (range->next < end && !(range->max && range->done >= range->max)) {
-		gfn = p2m_next_chunk(&guest->map, range->next, end);
-		if (gfn > range->next) {
-			range->next = gfn;
-			continue;
-		}
+		cond_resched();
 		if (signal_pending(current)) {
 			err = -EINTR;
 			break;
+		}
+		nr = min_t(unsigned long, end, round_up(range->next + 1, P2M_LOOK));
+		gfn = p2m_next_chunk(&guest->map, range->next, nr);
+		if (gfn > range->next) {
+			range->next = gfn;
+			continue;
 		}
 		nr = min_t(unsigned long, end, round_up(gfn + 1, size)) - gfn;
 		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
@@ -75,7 +108,6 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		put_p2m_range(&guest->lock, gfn, nr);
 		if (err)
 			break;
-		cond_resched();
 	}
 	set_active_memcg(old);
 	return range->next > range->gfn ? 0 : err;
