@@ -22,6 +22,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 #include <linux/printk.h>
+#include <linux/sched/signal.h>
 #include <linux/xarray.h>
 
 #include "guest.h"
@@ -33,6 +34,7 @@
 	x(access,	"may do what its type may not, or not what it may") \
 	x(references,	"has a page with too few references")		\
 	x(order,	"is one of 2 MB, and its page is not")		\
+	x(split,	"is one of 2 MB with a page, and log-dirty is on") \
 	x(parts,	"has part of a large page out of its place")	\
 	x(owner,	"has a page that is another's")			\
 	x(not_stored,	"is to be in the store, and is not")		\
@@ -103,6 +105,8 @@ static void p2m_audit_page(struct p2m_auditor *a, unsigned long gfn,
 	if (p2m_entry_order(entry) &&
 	    (PageTail(page) || folio_order(page_folio(page)) != P2M_2M))
 		p2m_audit_error(a, gfn, P2M_AUDIT_order);
+	if (p2m_entry_order(entry) && a->guest->log_dirty)
+		p2m_audit_error(a, gfn, P2M_AUDIT_split);
 }
 
 /* What there is to be said of one type: see also p2m_audit_page(). */
@@ -187,17 +191,17 @@ static void p2m_audit_chunk(struct p2m_auditor *a, unsigned long first)
 	p2m_audit_parts(a, first);
 }
 
-static void p2m_audit_map(struct p2m_auditor *a)
+static int p2m_audit_map(struct p2m_auditor *a)
 {
 	unsigned long gfn = 0;
+	int err;
 
 	for (;;) {
-		gfn = p2m_next_chunk(&a->guest->map, gfn, P2M_MAX_GFNS);
-		if (gfn == P2M_MAX_GFNS)
-			break;
+		err = p2m_find_chunk(a->guest, &gfn, P2M_MAX_GFNS);
+		if (err || gfn == P2M_MAX_GFNS)
+			return err;
 		p2m_audit_chunk(a, gfn);
 		gfn += P2M_CHUNK_GFNS;
-		cond_resched();
 	}
 }
 
@@ -224,7 +228,7 @@ static void p2m_audit_counts(struct p2m_auditor *a)
 }
 
 /* Is each page of the store what the map thinks is there? */
-static void p2m_audit_store(struct p2m_auditor *a)
+static int p2m_audit_store(struct p2m_auditor *a)
 {
 	struct xarray *pages = &a->guest->store->f_mapping->i_pages;
 	unsigned long gfn;
@@ -236,7 +240,10 @@ static void p2m_audit_store(struct p2m_auditor *a)
 		    !p2m_entry_in_store(p2m_get_entry(&a->guest->map, gfn)))
 			p2m_audit_error(a, gfn, P2M_AUDIT_stored);
 		cond_resched();
+		if (fatal_signal_pending(current))
+			return -EINTR;
 	}
+	return 0;
 }
 
 static void p2m_audit_pool(struct p2m_auditor *a)
@@ -266,7 +273,7 @@ static void p2m_audit_sharing(struct p2m_auditor *a)
  *
  * Context: process context, holding nothing; may sleep.
  * Return: 0, with errors or not; -EINTR if a signal came before the guest was
- * held; -ENOMEM.
+ * held, or a fatal one later.
  */
 int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 {
@@ -281,11 +288,13 @@ int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
 	if (err)
 		return err;
-	p2m_audit_map(&a);
-	p2m_audit_counts(&a);
-	p2m_audit_store(&a);
-	p2m_audit_pool(&a);
-	p2m_audit_sharing(&a);
+	err = p2m_audit_map(&a);
+	err = err ?: p2m_audit_store(&a);
+	if (!err) {
+		p2m_audit_counts(&a);
+		p2m_audit_pool(&a);
+		p2m_audit_sharing(&a);
+	}
 	put_p2m_all(&guest->lock);
-	return 0;
+	return err;
 }

@@ -19,6 +19,7 @@
 #include <linux/file.h>
 #include <linux/module.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 
 #include "compat.h"
@@ -139,6 +140,11 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 	int err = 0;
 
 	for (; !err && gfn < end; gfn += nr) {
+		cond_resched();
+		if (signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
 		taken = pages->nr;
 		nr = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS)) - gfn;
 		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
@@ -151,7 +157,6 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 			err = p2m_pod_make_room(guest);
 			nr = pages->nr - taken;
 		}
-		cond_resched();
 	}
 	this_cpu_add(guest->counters->foreign, pages->nr);
 	set_active_memcg(old);
