@@ -467,6 +467,9 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 
 	if (end < 0)
 		return end;
+	/* A hold of nothing would take memory, for frames without number. */
+	if (!p2m_has_chunk(guest, arg->gfn))
+		return -ENOENT;
 	err = get_p2m_interruptible(&guest->lock, arg->gfn, 0);
 	if (err)
 		return err;
@@ -614,6 +617,9 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 		return end;
 	if (source == client && arg->source_gfn == arg->client_gfn)
 		return -EINVAL;
+	if (!p2m_has_chunk(source, arg->source_gfn) ||
+	    !p2m_has_chunk(client, arg->client_gfn))
+		return -ESTALE;
 	err = get_p2m_two(&source->lock, arg->source_gfn, &client->lock,
 			  arg->client_gfn, 0);
 	if (err)
