@@ -25,10 +25,17 @@
  * little.
  *
  * There are no entries of 2 MB with a page while log-dirty is on.  START splits
- * them, which copies nothing, and STOP merges what is one page still.
+ * them, which copies nothing, and STOP merges what is one page still.  What waits
+ * for its page, by 2 MB, stays as it is: all of it is dirty, or all is clean.
+ *
+ * Log-dirty is on or off, whatever type a frame is: one that is logdirty while it
+ * is off is ram_rw as soon as it is written to.  So a START and a STOP, which go
+ * through all of the guest, can be cut short by a signal that kills: then there is
+ * no log-dirty, and the next START makes everything clean.
  */
 
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
@@ -37,25 +44,30 @@
 /* Frames that a call looks at, at most: a bitmap of 128 KB */
 #define P2M_DIRTY_FRAMES	(1UL << 20)
 
+/* Frames that are unmapped at once: so many that a zap of them is worth it. */
+#define P2M_DIRTY_UNMAP		(1UL << 18)
+
 /**
  * struct p2m_frames - a way through the entries of chunks that have some
  * @gfn: the present one, or the first frame of it that is before @end
  * @end: where to stop
  * @entry: its entry
+ * @err: -EINTR if a signal that kills ended it before @end
  */
 struct p2m_frames {
 	unsigned long	 gfn;
 	unsigned long	 end;
 	struct p2m_entry entry;
+	int		 err;
 };
 
 /* Get the entry of @frames->gfn, or of the next there is.  False at the end. */
 static bool p2m_frames_find(struct p2m_guest *guest, struct p2m_frames *frames)
 {
 	if (IS_ALIGNED(frames->gfn, P2M_CHUNK_GFNS)) {
-		cond_resched();
-		frames->gfn = p2m_next_chunk(&guest->map, frames->gfn,
-					     frames->end);
+		frames->err = p2m_find_chunk(guest, &frames->gfn, frames->end);
+		if (frames->err)
+			return false;
 	}
 	if (frames->gfn >= frames->end)
 		return false;
@@ -78,6 +90,7 @@ static void p2m_frames_pass(struct p2m_frames *frames)
  * @guest: the guest
  * @gfn: the first frame
  * @end: where it ends
+ * @base: the frame of the first bit of @bitmap
  * @bitmap: a bit for each that was dirty, or NULL for every one there is
  * @dirty: how many were dirty
  * @busy: how many stay so, because somebody references the page
@@ -86,6 +99,7 @@ struct p2m_round {
 	struct p2m_guest	*guest;
 	unsigned long		gfn;
 	unsigned long		end;
+	unsigned long		base;
 	unsigned long		*bitmap;
 	u64			dirty;
 	u64			busy;
@@ -94,32 +108,40 @@ struct p2m_round {
 /* Is this one of those that the round is about? */
 static bool p2m_round_has(struct p2m_round *round, unsigned long gfn)
 {
-	return !round->bitmap || test_bit(gfn - round->gfn, round->bitmap);
+	return !round->bitmap || test_bit(gfn - round->base, round->bitmap);
 }
 
-/* Find the dirty ones.  Returns 0 or -ENOMEM. */
-static int p2m_round_look(struct p2m_round *round)
+/*
+ * Find the dirty ones.  If they are to be @clean, and an entry of 2 MB has others
+ * as well, it is split.  Returns 0, -ENOMEM or -EINTR.
+ */
+static int p2m_round_look(struct p2m_round *round, bool clean)
 {
 	struct p2m_guest *guest = round->guest;
 	struct p2m_frames frames;
+	unsigned long nr;
 	int err;
 
 	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
 		if (!p2m_entry_dirty(frames.entry))
 			continue;
-		/* If a frame is to be clean, so must be no other for that. */
-		err = p2m_split(guest, frames.gfn);
-		if (err)
-			return err;
-		frames.entry = p2m_get_entry(&guest->map, frames.gfn);
-		__set_bit(frames.gfn - round->gfn, round->bitmap);
-		round->dirty++;
+		nr = min(round->end, p2m_entry_end(frames.gfn, frames.entry)) -
+		     frames.gfn;
+		if (clean && nr < 1UL << p2m_entry_order(frames.entry)) {
+			err = p2m_split(guest, frames.gfn);
+			if (err)
+				return err;
+			frames.entry = p2m_get_entry(&guest->map, frames.gfn);
+			nr = 1;
+		}
+		bitmap_set(round->bitmap, frames.gfn - round->base, nr);
+		round->dirty += nr;
 	}
-	return 0;
+	return frames.err;
 }
 
 /* From now on nobody makes them writable without being heard of. */
-static void p2m_round_protect(struct p2m_round *round)
+static int p2m_round_protect(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
 	struct p2m_frames frames;
@@ -133,6 +155,7 @@ static void p2m_round_protect(struct p2m_round *round)
 			entry = p2m_retype_entry(entry, p2m_logdirty);
 		p2m_change_entry(guest, frames.gfn, entry);
 	}
+	return frames.err;
 }
 
 /*
@@ -140,7 +163,7 @@ static void p2m_round_protect(struct p2m_round *round)
  * and all are held, so the references that should be there are the map's.  For a
  * part of a large page that goes for the other parts, too; see p2m_round_unmap().
  */
-static void p2m_round_restore(struct p2m_round *round)
+static int p2m_round_restore(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
 	unsigned long chunk = ULONG_MAX;
@@ -164,58 +187,95 @@ static void p2m_round_restore(struct p2m_round *round)
 								  p2m_ram_rw)));
 		round->busy++;
 	}
+	return frames.err;
 }
 
 /*
  * Unmap them; and the rest of their chunk as well, if its page is a large one: who
  * maps a part has a reference to all of it.
  */
-static void p2m_round_unmap(struct p2m_round *round)
+static int p2m_round_unmap(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
-	unsigned long gfn = round->gfn, end = round->end;
+	unsigned long gfn = round->gfn, end = round->end, next;
+	int err;
 
 	if (p2m_count_parts(guest, gfn))
 		gfn = round_down(gfn, P2M_CHUNK_GFNS);
 	if (p2m_count_parts(guest, end - 1))
 		end = round_up(end, P2M_CHUNK_GFNS);
-	p2m_unmap(guest, gfn, end - gfn);
+	for (; gfn < end; gfn = next) {
+		err = p2m_find_chunk(guest, &gfn, end);
+		if (err || gfn == end)
+			return err;
+		next = min(end, round_up(gfn + 1, P2M_DIRTY_UNMAP));
+		p2m_unmap(guest, gfn, next - gfn);
+	}
+	return 0;
 }
 
 /* Make clean what the round is about, but for what somebody references. */
-static void p2m_round_clean(struct p2m_round *round)
+static int p2m_round_clean(struct p2m_round *round)
 {
-	p2m_round_protect(round);
-	p2m_round_unmap(round);
-	p2m_round_restore(round);
+	int err;
+
+	err = p2m_round_protect(round);
+	err = err ?: p2m_round_unmap(round);
+	return err ?: p2m_round_restore(round);
 }
 
 /* ------------------------------------------------------------------ */
 /* On and off                                                          */
 /* ------------------------------------------------------------------ */
 
-static int p2m_split_all(struct p2m_guest *guest, unsigned long end)
+/*
+ * Log-dirty wants to hear of each frame that has a page.  After an error @end is
+ * where it came to.
+ */
+static int p2m_split_all(struct p2m_guest *guest, unsigned long *end)
 {
-	unsigned long gfn = 0;
-	int err;
+	unsigned long gfn;
+	int err = 0;
 
-	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
-		err = p2m_split(guest, gfn);
+	for (gfn = 0; gfn < *end; gfn += P2M_CHUNK_GFNS) {
+		err = p2m_find_chunk(guest, &gfn, *end);
+		if (err || gfn == *end)
+			break;
+		if (p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
+			err = p2m_split(guest, gfn);
 		if (err)
-			return err;
-		gfn += P2M_CHUNK_GFNS;
-		cond_resched();
+			break;
 	}
-	return 0;
+	if (err)
+		*end = gfn;
+	return err;
 }
 
-/* Undoes p2m_split_all(), wherever it got to; and splits from before. */
-static void p2m_merge_all(struct p2m_guest *guest, unsigned long end)
+/* Log-dirty is off, also for the chunk of @gfn: it may be one entry again. */
+static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long end = gfn + P2M_CHUNK_GFNS;
+	struct p2m_entry entry, old;
+
+	for (; gfn < end; gfn = p2m_entry_end(gfn, old)) {
+		old = p2m_get_entry(&guest->map, gfn);
+		entry = p2m_clean_entry(old);
+		if (p2m_entry_type(entry) == p2m_logdirty)
+			entry = p2m_retype_entry(entry, p2m_ram_rw);
+		p2m_change_entry(guest, gfn, entry);
+	}
+	p2m_merge(guest, end - 1);
+	p2m_pod_merge(guest, end - 1);
+}
+
+/* Undo p2m_split_all(), which came to @end. */
+static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 {
 	unsigned long gfn = 0;
 
 	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
-		p2m_merge(guest, gfn);
+		if (p2m_count_parts(guest, gfn))
+			p2m_forget_chunk(guest, gfn);
 		gfn += P2M_CHUNK_GFNS;
 		cond_resched();
 	}
@@ -229,7 +289,8 @@ static void p2m_merge_all(struct p2m_guest *guest, unsigned long end)
  *
  * Context: process context, holding nothing; may sleep.
  * Return: 0; -EALREADY if it is on; -ENOMEM if there is no memory for the tables
- * that 2 MB pages need to be split; -EINTR.
+ * that 2 MB pages need to be split; -EINTR on a signal before all was held, or on a
+ * fatal one.  After an error it is off, as before.
  */
 int p2m_dirty_start(struct p2m_guest *guest)
 {
@@ -244,17 +305,20 @@ int p2m_dirty_start(struct p2m_guest *guest)
 		err = -EALREADY;
 		goto out;
 	}
+	/* Read here: nothing comes to be while all is held. */
 	round.end = atomic_long_read(&guest->gfns);
 	old = set_active_memcg(guest->memcg);
-	err = p2m_split_all(guest, round.end);
+	err = p2m_split_all(guest, &round.end);
 	set_active_memcg(old);
-	if (err) {
-		p2m_merge_all(guest, round.end);
-		goto out;
+	if (!err) {
+		/* Before the entries: see p2m_may_write(). */
+		WRITE_ONCE(guest->log_dirty, true);
+		err = p2m_round_clean(&round);
 	}
-	/* Before the entries: see p2m_may_write(). */
-	WRITE_ONCE(guest->log_dirty, true);
-	p2m_round_clean(&round);
+	if (err) {
+		WRITE_ONCE(guest->log_dirty, false);
+		p2m_unsplit_all(guest, round.end);
+	}
 out:
 	put_p2m_all(&guest->lock);
 	return err;
@@ -267,13 +331,12 @@ out:
  * What is mapped stays mapped as it is.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENODATA if it is off; -EINTR.
+ * Return: 0; -ENODATA if it is off; -EINTR on a signal before all was held; or on
+ * a fatal one, and then it is off, but some pages of 2 MB may still be split.
  */
 int p2m_dirty_stop(struct p2m_guest *guest)
 {
-	unsigned long end = atomic_long_read(&guest->gfns);
-	struct p2m_frames frames;
-	struct p2m_entry entry;
+	unsigned long gfn = 0;
 	int err;
 
 	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
@@ -283,14 +346,14 @@ int p2m_dirty_stop(struct p2m_guest *guest)
 		err = -ENODATA;
 		goto out;
 	}
-	p2m_for_each_frame(guest, &frames, 0, end) {
-		entry = p2m_clean_entry(frames.entry);
-		if (p2m_entry_type(entry) == p2m_logdirty)
-			entry = p2m_retype_entry(entry, p2m_ram_rw);
-		p2m_change_entry(guest, frames.gfn, entry);
-	}
-	p2m_merge_all(guest, end);
 	WRITE_ONCE(guest->log_dirty, false);
+	for (;;) {
+		err = p2m_find_chunk(guest, &gfn, P2M_MAX_GFNS);
+		if (err || gfn == P2M_MAX_GFNS)
+			break;
+		p2m_forget_chunk(guest, gfn);
+		gfn += P2M_CHUNK_GFNS;
+	}
 out:
 	put_p2m_all(&guest->lock);
 	return err;
@@ -313,7 +376,13 @@ int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	int err;
 
-	if (!guest->log_dirty || p2m_ram_type(guest, entry) == p2m_ram_rw)
+	if (!guest->log_dirty) {
+		/* A STOP or START that was killed has left it so. */
+		if (p2m_entry_type(entry) == p2m_logdirty)
+			p2m_change_type(guest, gfn, p2m_ram_rw);
+		return 0;
+	}
+	if (p2m_ram_type(guest, entry) == p2m_ram_rw)
 		return 0;
 	err = p2m_split(guest, gfn);
 	if (err)
@@ -333,7 +402,43 @@ static bool p2m_is_all(struct p2m_guest *guest, struct p2m_round *round)
 	return !round->gfn && round->end == atomic_long_read(&guest->gfns);
 }
 
-/* Look at what is held and, if @clean, make it clean. */
+/* A frame, which is held, was written to. */
+static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	if (!entry.val || p2m_entry_dirty(entry))
+		return;
+	/* Without memory to split it, all of it was: too much, but not too little. */
+	if (!p2m_split(guest, gfn))
+		entry = p2m_get_entry(&guest->map, gfn);
+	if (p2m_entry_type(entry) == p2m_logdirty)
+		entry = p2m_retype_entry(entry, p2m_ram_rw);
+	p2m_change_entry(guest, round_down(gfn, 1UL << p2m_entry_order(entry)),
+			 p2m_dirty_entry(entry));
+}
+
+/*
+ * Those of [gfn, end), which are held, that have a bit in @bitmap, which begins with
+ * frame @base, were written to.
+ */
+static void p2m_redirty(struct p2m_guest *guest, unsigned long gfn,
+			unsigned long end, unsigned long base,
+			unsigned long *bitmap)
+{
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	unsigned long bit = gfn - base;
+
+	if (guest->log_dirty) {
+		for_each_set_bit_from(bit, bitmap, end - base) {
+			p2m_redirty_frame(guest, base + bit);
+			cond_resched();
+		}
+	}
+	set_active_memcg(old);
+}
+
+/* Look at what is held and, if @clean, make it clean; or change nothing. */
 static int p2m_dirty_round(struct p2m_round *round, bool clean)
 {
 	struct p2m_guest *guest = round->guest;
@@ -343,21 +448,51 @@ static int p2m_dirty_round(struct p2m_round *round, bool clean)
 	if (!guest->log_dirty)
 		return -ENODATA;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_round_look(round);
+	err = p2m_round_look(round, clean);
 	set_active_memcg(old);
-	if (!err && clean && round->dirty)
-		p2m_round_clean(round);
+	if (err || !clean || !round->dirty)
+		return err;
+	err = p2m_round_clean(round);
+	if (err)
+		p2m_redirty(guest, round->gfn, round->end, round->base,
+			    round->bitmap);
 	return err;
+}
+
+/*
+ * Leave out of the round what the map has nothing of at its two ends.  If it has
+ * nothing at all, @round->gfn is @round->end.  What comes there meanwhile is for
+ * the next round, and what the lock has for it is then there.
+ */
+static int p2m_round_trim(struct p2m_round *round)
+{
+	unsigned long gfn = round->gfn, end = round->end;
+	int err;
+
+	round->gfn = end;
+	for (; gfn < end; gfn = round_up(gfn + 1, P2M_CHUNK_GFNS)) {
+		err = p2m_find_chunk(round->guest, &gfn, end);
+		if (err || gfn == end)
+			return err;
+		if (round->gfn == end)
+			round->gfn = gfn;
+		round->end = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+	}
+	return 0;
 }
 
 /* The same, holding it. */
 static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 {
 	struct p2m_rangelock *lock = &round->guest->lock;
-	unsigned long nr = round->end - round->gfn;
 	bool all = p2m_is_all(round->guest, round);
+	unsigned long nr;
 	int err;
 
+	err = all ? 0 : p2m_round_trim(round);
+	if (err || round->gfn == round->end)
+		return err;
+	nr = round->end - round->gfn;
 	err = all ? __get_p2m_all(lock, P2M_WAIT_INTERRUPTIBLE, 0) :
 		    __get_p2m(lock, round->gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
 	if (err)
@@ -374,23 +509,20 @@ static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
  * Somebody was to be told that these were dirty, and was not.  A chunk at a time,
  * which is got without fail: its lock is there, and the caller holds nothing.
  */
-static void p2m_dirty_again(struct p2m_guest *guest, unsigned long gfn,
+static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 			    unsigned long nr, unsigned long *bitmap)
 {
-	struct p2m_entry entry;
-	unsigned long bit;
+	unsigned long gfn, next, end = base + nr;
 
-	for_each_set_bit(bit, bitmap, nr) {
-		if (WARN_ON_ONCE(get_p2m_gfn(&guest->lock, gfn + bit)))
+	for (gfn = base; gfn < end; gfn = next) {
+		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+		if (find_next_bit(bitmap, next - base, gfn - base) ==
+		    next - base)
 			continue;
-		entry = p2m_get_entry(&guest->map, gfn + bit);
-		if (guest->log_dirty && entry.val && !p2m_entry_order(entry)) {
-			if (p2m_entry_type(entry) == p2m_logdirty)
-				entry = p2m_retype_entry(entry, p2m_ram_rw);
-			p2m_change_entry(guest, gfn + bit,
-					 p2m_dirty_entry(entry));
-		}
-		put_p2m_gfn(&guest->lock, gfn + bit);
+		if (WARN_ON_ONCE(get_p2m_range(&guest->lock, gfn, next - gfn)))
+			continue;
+		p2m_redirty(guest, gfn, next, base, bitmap);
+		put_p2m_range(&guest->lock, gfn, next - gfn);
 	}
 }
 
@@ -411,7 +543,9 @@ int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 		  struct p2m_dirty_result *result)
 {
 	void __user *to = u64_to_user_ptr(arg->bitmap);
-	struct p2m_round round = { .guest = guest, .gfn = arg->gfn };
+	struct p2m_round round = {
+		.guest = guest, .gfn = arg->gfn, .base = arg->gfn,
+	};
 	bool clean = arg->flags & P2M_DIRTY_CLEAN;
 	long end = p2m_range_end(guest, arg->gfn, arg->nr);
 	unsigned long nr;
@@ -432,7 +566,7 @@ int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 	err = clear_user(to, DIV_ROUND_UP(nr, 8)) ? -EFAULT :
 	      p2m_dirty_hold_round(&round, clean);
 	*result = (struct p2m_dirty_result){ .bitmap = round.bitmap };
-	arg->next = round.end;
+	arg->next = arg->gfn + nr;
 	arg->dirty = round.dirty;
 	arg->busy = round.busy;
 	if (!err && copy_to_user(to, round.bitmap, DIV_ROUND_UP(nr, 8)))

@@ -264,7 +264,7 @@ static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 		return false;
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) != p2m_ram_rw)
+		if (!p2m_is_ram(entry))
 			return false;
 	}
 	return true;

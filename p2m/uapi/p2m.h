@@ -69,8 +69,8 @@
  *     another's, that what is paged is in the store and nothing else is.  What
  *     does not agree is counted in @errors, and of each kind the first is in the
  *     kernel's log.  That is a bug of the kernel's: please report it.
- *       EINTR      a signal came before all of the guest was held
- *       ENOMEM     no memory to hold it
+ *       EINTR      a signal came before all of the guest was held, or one that
+ *                  kills before all was looked at
  *
  *   P2M_PAGE_OUT (struct p2m_range)
  *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
@@ -168,10 +168,12 @@
  *     this.  Every frame is clean at first, but for those whose pages somebody
  *     references (see below).  A frame first touched from now on is clean if it
  *     was read.  Pages stay where they are, but what was mapped as 2 MB is mapped
- *     as 4 KB, and no new pages of 2 MB are made.
+ *     as 4 KB, and no new pages of 2 MB are made.  What waits for its page (type
+ *     pod) stays as it is, and costs nothing.
  *       EALREADY  it is on
  *       ENOMEM    no memory for page tables; nothing was started
- *       EINTR     a signal came first
+ *       EINTR     a signal came before all of the guest was held, or one that
+ *                 kills before all was done; nothing was started
  *
  *   P2M_DIRTY_GET (struct p2m_dirty)
  *     Which frames of [gfn, gfn + nr) were written to?  In @bitmap, an address,
@@ -201,7 +203,8 @@
  *       ENOMEM    no memory for the bitmap
  *       EFAULT    @bitmap cannot be written to.  No frame was made clean, but
  *                 some of the bitmap may have been written.
- *       EINTR     a signal came first
+ *       EINTR     a signal came before the range was held, or one that kills
+ *                 before all was done.  No frame was made clean.
  *
  *   P2M_DIRTY_STOP (struct p2m_dirty_switch)
  *     Do not remember any more, and forget.  Pages of 2 MB that were there at the
@@ -209,7 +212,9 @@
  *     VMM has mapped stays mapped as 4 KB, though, until it is unmapped and
  *     mapped anew (munmap, mmap).
  *       ENODATA   it is off
- *       EINTR     a signal came first
+ *       EINTR     a signal came before all of the guest was held.  If one that
+ *                 kills comes later, log-dirty is off, but not all pages of 2 MB
+ *                 may be 2 MB again, until the next stop.
  *
  *   P2M_FOREIGN_MAP (struct p2m_foreign)
  *     @fd becomes a descriptor (O_CLOEXEC) that any process may mmap(), to see
@@ -239,7 +244,7 @@
  *       EIO       the store could not be read
  *       EBUSY     somebody references a page of 2 MB, or is asked for a page
  *                 and has not answered: try again
- *       EINTR     a signal came first
+ *       EINTR     a signal came before all had pages
  *
  * THE PAGER
  *

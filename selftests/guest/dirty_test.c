@@ -129,6 +129,24 @@ static void touch_all(struct p2m_mem *mem)
 		WRITE_ONCE(*p2m_page(mem, gfn), 0);
 }
 
+static void populate_on_demand(struct p2m_mem *mem, u64 target)
+{
+	struct p2m_pod arg = { .size = sizeof(arg), .target = target };
+	int ret = p2m_call(mem->fd, P2M_POD_SET, &arg);
+
+	TEST_ASSERT(!ret, "P2M_POD_SET: %s", strerror(-ret));
+}
+
+/* Return: frames that went back to the pool */
+static u64 sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
+{
+	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
+	int ret = p2m_call(mem->fd, P2M_POD_SWEEP, &range);
+
+	TEST_ASSERT(!ret, "P2M_POD_SWEEP: %s", strerror(-ret));
+	return range.done;
+}
+
 /* ------------------------------------------------------------------ */
 /* What is dirty                                                       */
 /* ------------------------------------------------------------------ */
@@ -566,6 +584,39 @@ TEST(pages_of_2m_are_mapped_so_again_after_the_stop)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
 	p2m_mem_close(&mem);
 	EXPECT_TRUE(p2m_all_freed());
+}
+
+/* ------------------------------------------------------------------ */
+/* Populate on demand                                                  */
+/* ------------------------------------------------------------------ */
+
+TEST_F(dirty, a_swept_chunk_is_dirty_and_clean_frame_by_frame)
+{
+	struct p2m_dirty arg;
+	unsigned char is[BYTES];
+	int turns;
+
+	populate_on_demand(&self->mem, NR_FRAMES);
+	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	for (turns = 0; turns < 2; turns++) {
+		touch_all(&self->mem);
+		ASSERT_EQ(NR_FRAMES, sweep(&self->mem, 0, NR_FRAMES));
+		EXPECT_EQ(NR_FRAMES, get(self->mem.fd, is, 0).dirty);
+		arg = dirty_arg(100, 100, is, P2M_DIRTY_CLEAN);
+		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
+		EXPECT_EQ(100, arg.dirty);
+		EXPECT_EQ(NR_FRAMES - 100, get(self->mem.fd, is, 0).dirty);
+		EXPECT_TRUE(has(is, 99) && has(is, 200));
+		EXPECT_FALSE(has(is, 100) || has(is, 199));
+		get(self->mem.fd, is, P2M_DIRTY_CLEAN);
+		EXPECT_EQ(0, get(self->mem.fd, is, 0).dirty);
+	}
+
+	/* What was split for that is one again after the stop. */
+	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
+	WRITE_ONCE(*p2m_page(&self->mem, 7), 7);
+	EXPECT_EQ(variant->huge ? P2M_CHUNK : 1,
+		  p2m_stats(self->mem.fd).resident);
 }
 
 /* ------------------------------------------------------------------ */

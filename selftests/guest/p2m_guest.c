@@ -128,6 +128,21 @@ u64 p2m_move_all(int fd, unsigned long cmd)
 	return done;
 }
 
+/* Bytes that are free on this machine, to see what a call takes */
+u64 p2m_mem_free(void)
+{
+	FILE *file = fopen("/proc/meminfo", "r");
+	char line[128];
+	u64 kb = 0;
+
+	TEST_ASSERT(file, "open meminfo");
+	while (!kb && fgets(line, sizeof(line), file))
+		sscanf(line, "MemFree: %lu kB", &kb);
+	fclose(file);
+	TEST_ASSERT(kb, "meminfo does not say what is free");
+	return kb << 10;
+}
+
 struct p2m_totals p2m_totals(void)
 {
 	FILE *file = fopen(P2M_TOTALS, "r");

@@ -104,6 +104,8 @@ struct p2m_audit p2m_audit(int fd);
 struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr);
 u64 p2m_move_all(int fd, unsigned long cmd);
 
+u64 p2m_mem_free(void);
+
 /* What the module holds for all guests */
 struct p2m_totals {
 	unsigned long guests;
