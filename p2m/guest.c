@@ -287,6 +287,7 @@ void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
 
 	stats->paged = p2m_map_count(&guest->map, p2m_paged) +
 		       p2m_map_count(&guest->map, p2m_paging_in);
+	stats->shared = p2m_map_count(&guest->map, p2m_shared);
 	stats->resident = 0;
 	for (type = 0; type < P2M_NR_TYPES; type++)
 		if (p2m_type_access(type))

@@ -469,6 +469,7 @@ struct p2m_info {
  * @dirtied: out: clean frames found written to
  * @events: out: events for the pager
  * @foreign: out: frames that foreign mappings were made of
+ * @shared: out: frames that have a page now that others may have too
  */
 struct p2m_stats {
 	__u32 size;
@@ -493,6 +494,7 @@ struct p2m_stats {
 	__u64 dirtied;
 	__u64 events;
 	__u64 foreign;
+	__u64 shared;
 };
 
 /** P2M_AUDIT_TYPES - types that p2m_audit has room for */
