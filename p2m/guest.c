@@ -439,6 +439,7 @@ void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
  */
 void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 {
+	struct folio *folio, *last = NULL;
 	unsigned long i = gfn, end = gfn + nr;
 	struct p2m_entry entry;
 	bool mapped = false;
@@ -452,10 +453,13 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	while (i < end) {
 		entry = p2m_get_entry(&guest->map, i);
 		page = p2m_entry_page(entry);
-		if (page) {
-			folio_wait_locked(page_folio(page));
-			mapped |= folio_mapped(page_folio(page));
+		folio = page ? page_folio(page) : NULL;
+		/* Parts of a large page are side by side: once for all of them. */
+		if (folio && folio != last) {
+			folio_wait_locked(folio);
+			mapped = mapped || folio_mapped(folio);
 		}
+		last = folio;
 		i = p2m_entry_end(i, entry);
 		if (IS_ALIGNED(i, P2M_CHUNK_GFNS))
 			i = p2m_next_chunk(&guest->map, i, end);

@@ -643,6 +643,53 @@ TEST_F(huge, mappings_of_both_kinds_see_the_same)
 	ASSERT_EQ(0, munmap(small.hva, NR_FRAMES * P2M_PAGE_SIZE));
 }
 
+/*
+ * The least time, of some, that making all frames clean takes, when the last one of
+ * each chunk, and no other, is mapped and dirty
+ */
+static u64 time_to_clean(struct p2m_mem *mem)
+{
+	struct p2m_dirty_switch on = { .size = sizeof(on) };
+	u64 bits[NR_FRAMES / 64], ns, least = ~0UL, i, gfn;
+	struct p2m_dirty dirty = {
+		.size = sizeof(dirty), .flags = P2M_DIRTY_CLEAN,
+		.nr = NR_FRAMES, .bitmap = (uintptr_t)bits,
+	};
+	struct timespec start;
+
+	TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_START, &on), "P2M_DIRTY_START");
+	for (i = 0; i < 8; i++) {
+		for (gfn = P2M_CHUNK - 1; gfn < NR_FRAMES; gfn += P2M_CHUNK)
+			p2m_page(mem, gfn)[0]++;
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_GET, &dirty),
+			    "P2M_DIRTY_GET");
+		ns = timespec_to_ns(timespec_elapsed(start));
+		least = ns < least ? ns : least;
+		TEST_ASSERT(dirty.dirty == CHUNKS, "%llu are dirty", dirty.dirty);
+	}
+	TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_STOP, &on), "P2M_DIRTY_STOP");
+	return least;
+}
+
+/* Whatever is looked at of a page of 2 MB, it is not looked at for each frame. */
+TEST_F(huge, to_unmap_a_split_page_costs_no_more_than_512_pages)
+{
+	struct p2m_mem small;
+	u64 split, pages;
+
+	p2m_mem_open(&small, NR_FRAMES);
+	p2m_mem_fill(&small, 0, NR_FRAMES);
+	pages = time_to_clean(&small);
+	p2m_mem_close(&small);
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	split = time_to_clean(&self->mem);
+	TH_LOG("split pages of 2 MB took %lu us, those of 4 KB %lu us",
+	       split / 1000, pages / 1000);
+	EXPECT_EQ(0, p2m_stats(self->mem.fd).shattered);
+	EXPECT_LE(split, 3 * pages);
+}
+
 TEST_F(huge, a_killed_vmm_leaves_nothing)
 {
 	struct p2m_mem mem;
