@@ -217,13 +217,26 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 				    struct p2m_guest *guest)
 {
+	unsigned long gfn = vmf->pgoff;
+	struct file *file;
 	int err;
 
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
+		err = p2m_pod_make_room(guest);
+		/* With room, let it be touched again. */
+		return err ? p2m_error(err) : VM_FAULT_NOPAGE;
+	}
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-	err = p2m_pod_make_room(guest);
-	/* With room, let it be touched again. */
-	return err ? p2m_error(err) : VM_FAULT_NOPAGE;
+	if (p2m_pod_refused(guest, gfn))
+		return p2m_error(-ENOSPC);
+
+	/* Without mmap_lock the mapping may go, and with it the guest. */
+	file = get_file(vmf->vma->vm_file);
+	p2m_release_fault_lock(vmf);
+	p2m_pod_make_room_for(guest, gfn);
+	fput(file);
+	return VM_FAULT_RETRY;
 }
 
 /* How to wait for the pager in a fault that may be retried. */

@@ -51,7 +51,7 @@
 	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy) \
 	x(shattered) x(collapsed) x(merged) x(unshared) \
 	x(pod_populated) x(pod_swept) x(pod_exhausted) x(dirtied) x(events) \
-	x(foreign)
+	x(foreign) x(pod_looked)
 
 /** struct p2m_counters - one CPU's share of a guest's counters */
 struct p2m_counters {
@@ -62,6 +62,9 @@ struct p2m_counters {
 
 #define p2m_count_event(guest, name)	this_cpu_inc((guest)->counters->name)
 
+/* Touches, at a time, whose refusal p2m_pool remembers until they come again */
+#define P2M_POD_REFUSED	16
+
 /**
  * struct p2m_pool - how many pages a guest may have, and has; see pod.c
  * @gfns: frames below take from the pool; changes only while all is held
@@ -69,8 +72,13 @@ struct p2m_counters {
  * @populated: how many are
  * @given: goes up whenever something comes into the pool
  * @looking: held by who looks for zero pages because the pool is empty; taken
- * with nothing of the range lock held
- * @hand: where to look next; guarded by @looking
+ * with nothing of the range lock held.  It guards the fields below
+ * @hand: where to look next
+ * @known: what @given was when the last look ended
+ * @passed: frames looked at since then, or since all had been
+ * @fruitless: how often all were looked at, in a row, and nothing came of it
+ * @again: when, in jiffies, to look again
+ * @refused: touches that are to be refused when they come again; not guarded
  */
 struct p2m_pool {
 	unsigned long	gfns;
@@ -79,6 +87,11 @@ struct p2m_pool {
 	atomic_long_t	given;
 	struct mutex	looking;	/* see above */
 	unsigned long	hand;
+	long		known;
+	unsigned long	passed;
+	unsigned int	fruitless;
+	unsigned long	again;
+	unsigned long	refused[P2M_POD_REFUSED];
 };
 
 /**
@@ -272,6 +285,8 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest);
 int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);
 void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn);
 int p2m_pod_make_room(struct p2m_guest *guest);
+void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn);
+bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn);
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range);

@@ -31,7 +31,10 @@
  */
 
 #include <linux/bitmap.h>
+#include <linux/hash.h>
 #include <linux/highmem.h>
+#include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -45,8 +48,16 @@
  */
 #define P2M_POD_WORTH	64
 
-/* Chunks that a touch looks into for zero pages: it has mmap_lock meanwhile. */
+/* Chunks that a touch looks into for zero pages. */
 #define P2M_POD_LOOK	512
+
+/*
+ * When so many looks at all of the guest have found nothing, there is a pause before
+ * the next one, and before each further one twice as long, up to a limit; in jiffies.
+ */
+#define P2M_POD_AT_ONCE		2
+#define P2M_POD_PAUSE		(HZ / 50 ?: 1)
+#define P2M_POD_PAUSE_MAX	HZ
 
 /* ------------------------------------------------------------------ */
 /* The account                                                         */
@@ -433,26 +444,25 @@ static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 /*
  * Look for zero pages until there is something in the pool, from where the last
  * one who did so stopped: then that is not what was populated just now, and will be
- * written to in a moment.  There is nothing to be had only if nothing came into the
- * pool meanwhile: what came may have been taken, for a page that is zero, by
- * somebody behind our back.
+ * written to in a moment.
  */
 static int p2m_pod_look(struct p2m_guest *guest)
 {
 	struct p2m_pool *pool = &guest->pool;
-	long given = atomic_long_read(&pool->given);
 	unsigned long gfns = READ_ONCE(pool->gfns);
 	unsigned int looked = 0;
 	unsigned long passed, gfn;
-	int err = 0;
+	int err;
 
 	for (passed = 0; passed < gfns; passed += P2M_CHUNK_GFNS) {
-		if (!p2m_pool_empty(pool))
-			return 0;
-		if (looked == P2M_POD_LOOK)
+		if (!p2m_pool_empty(pool) || looked == P2M_POD_LOOK)
 			break;
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		cond_resched();
 		gfn = pool->hand < gfns ? pool->hand : 0;
 		pool->hand = gfn + P2M_CHUNK_GFNS;
+		pool->passed += P2M_CHUNK_GFNS;
 		if (!p2m_pod_chunk_has_page(guest, gfn))
 			continue;
 		err = p2m_pod_look_into(guest, gfn,
@@ -460,9 +470,67 @@ static int p2m_pod_look(struct p2m_guest *guest)
 		if (err)
 			return err;
 		looked++;
-		cond_resched();
+		p2m_count_event(guest, pod_looked);
 	}
-	return atomic_long_read(&pool->given) == given ? -ENOSPC : 0;
+	return 0;
+}
+
+/*
+ * A look has ended, and nothing came into the pool meanwhile.  If by now all of the
+ * guest was looked at so, there is no use in looking again and again.
+ */
+static void p2m_pod_was_fruitless(struct p2m_pool *pool)
+{
+	unsigned long pause;
+
+	if (pool->passed < READ_ONCE(pool->gfns))
+		return;
+	pool->passed = 0;
+	pool->fruitless++;
+	pause = pool->fruitless < P2M_POD_AT_ONCE ? 0 :
+		P2M_POD_PAUSE << min(pool->fruitless - P2M_POD_AT_ONCE, 31U);
+	pool->again = jiffies + min_t(unsigned long, pause, P2M_POD_PAUSE_MAX);
+}
+
+/*
+ * Look, unless that was of no use a moment ago.  There is nothing to be had only if
+ * nothing came into the pool meanwhile: what came may have been taken, for a page
+ * that is zero, by somebody behind our back.
+ */
+static int p2m_pod_look_if_useful(struct p2m_guest *guest)
+{
+	struct p2m_pool *pool = &guest->pool;
+	long given = atomic_long_read(&pool->given);
+	int err;
+
+	if (given != pool->known) {
+		pool->known = given;
+		pool->passed = 0;
+		pool->fruitless = 0;
+	} else if (pool->fruitless >= P2M_POD_AT_ONCE &&
+		   time_before(jiffies, pool->again)) {
+		return -ENOSPC;
+	}
+	err = p2m_pod_look(guest);
+	if (err || atomic_long_read(&pool->given) != given ||
+	    !p2m_pool_empty(pool))
+		return err;
+	p2m_pod_was_fruitless(pool);
+	return -ENOSPC;
+}
+
+/* One looks, and the others wait for what he finds. */
+static int p2m_pod_find_room(struct p2m_guest *guest)
+{
+	struct p2m_pool *pool = &guest->pool;
+	int err;
+
+	err = mutex_lock_killable(&pool->looking);
+	if (err)
+		return err;
+	err = p2m_pod_look_if_useful(guest);
+	mutex_unlock(&pool->looking);
+	return err;
 }
 
 /**
@@ -477,18 +545,61 @@ static int p2m_pod_look(struct p2m_guest *guest)
  */
 int p2m_pod_make_room(struct p2m_guest *guest)
 {
-	struct p2m_pool *pool = &guest->pool;
-	int err;
+	int err = p2m_pod_find_room(guest);
 
-	/* One looks, and the others wait for what he finds. */
-	err = mutex_lock_killable(&pool->looking);
-	if (err)
-		return err;
-	err = p2m_pod_look(guest);
-	mutex_unlock(&pool->looking);
 	if (err == -ENOSPC)
 		p2m_count_event(guest, pod_exhausted);
 	return err;
+}
+
+/* What is remembered of a touch by the current task; never 0. */
+static unsigned long p2m_pod_touch(struct p2m_guest *guest, unsigned long gfn)
+{
+	long given = atomic_long_read(&guest->pool.given);
+
+	return ((unsigned long)current ^ hash_long(gfn, BITS_PER_LONG) ^
+		hash_long(~given, BITS_PER_LONG)) | 1;
+}
+
+static unsigned long *p2m_pod_slot(struct p2m_guest *guest)
+{
+	return &guest->pool.refused[hash_ptr(current, ilog2(P2M_POD_REFUSED))];
+}
+
+/**
+ * p2m_pod_make_room_for() - p2m_pod_make_room(), for a touch that comes again
+ * @guest: the guest
+ * @gfn: the frame that was touched by the current task
+ *
+ * A fault that has let go of mmap_lock cannot be refused.  So when there is no room,
+ * that is remembered until the fault comes again, for p2m_pod_refused().  Should
+ * somebody else's be remembered in its place, the fault will look for room again.
+ *
+ * Context: process context, holding nothing; may sleep.
+ */
+void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn)
+{
+	if (p2m_pod_find_room(guest) == -ENOSPC)
+		WRITE_ONCE(*p2m_pod_slot(guest), p2m_pod_touch(guest, gfn));
+}
+
+/**
+ * p2m_pod_refused() - was there no room for this touch when it came before?
+ * @guest: the guest
+ * @gfn: the frame that was touched by the current task
+ *
+ * Context: any.
+ * Return: true if p2m_pod_make_room_for() found none, and nothing came into the pool
+ * since.  It is forgotten then.
+ */
+bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long touch = p2m_pod_touch(guest, gfn);
+
+	if (cmpxchg(p2m_pod_slot(guest), touch, 0) != touch)
+		return false;
+	p2m_count_event(guest, pod_exhausted);
+	return true;
 }
 
 /* ------------------------------------------------------------------ */

@@ -46,7 +46,8 @@ INFO = ("features", "guest", "gfns")
 STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "busy", "retries", "lock_waits", "lock_deadlocks", "shattered",
          "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
-         "pod_exhausted", "dirtied", "events", "foreign", "shared")
+         "pod_exhausted", "dirtied", "events", "foreign", "shared",
+         "pod_looked")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
 AUDIT = ("errors", "pages", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)))
 SCAN = ("gfn", "nr", "max", "next", "done", "zero", "busy", "looked")

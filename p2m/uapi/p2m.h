@@ -123,6 +123,11 @@
  *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
  *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
  *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
+ *     When all of the guest was looked at twice in a row and nothing was found,
+ *     touches are refused without a look for 20 ms, after one more such look for
+ *     40 ms, and so on up to a second.  P2M_POD_SET, and whatever comes into the
+ *     pool, ends that at once: a VMM that has zero pages, and is in a hurry, calls
+ *     P2M_POD_SWEEP.
  *     (Stock QEMU does not: it reports the error and stops the guest for good, so
  *     look at @populated in time.)
  *     There is one exception.  KVM hides the error of a vCPU that it can let wait
@@ -470,6 +475,7 @@ struct p2m_info {
  * @events: out: events for the pager
  * @foreign: out: frames that foreign mappings were made of
  * @shared: out: frames that have a page now that others may have too
+ * @pod_looked: out: chunks of 2 MB that touches looked into for zero pages
  */
 struct p2m_stats {
 	__u32 size;
@@ -495,6 +501,7 @@ struct p2m_stats {
 	__u64 events;
 	__u64 foreign;
 	__u64 shared;
+	__u64 pod_looked;
 };
 
 /** P2M_AUDIT_TYPES - types that p2m_audit has room for */

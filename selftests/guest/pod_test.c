@@ -495,6 +495,90 @@ TEST_F(pod, a_touch_looks_into_so_much_and_the_next_goes_on_from_there)
 	p2m_mem_close(&large);
 }
 
+/* So often a look that finds nothing is made at once: see the manual. */
+#define LOOKS_AT_ONCE	2
+#define TOUCHES		200
+
+TEST_F(pod, touches_when_there_is_nothing_to_be_had_cost_a_few_looks_in_all)
+{
+	u64 gfn, looked, ms;
+	struct timespec start;
+
+	pod_set(self->fd, 2);
+	EXPECT_FALSE(touch(&self->mem, 0, true));
+	EXPECT_FALSE(touch(&self->mem, P2M_CHUNK, true));
+	clock_gettime(CLOCK_MONOTONIC, &start);
+	EXPECT_EQ(TOUCHES, touch_range(&self->mem, 1, TOUCHES, true));
+	ms = timespec_to_ns(timespec_elapsed(start)) / 1000000;
+	EXPECT_POD(self->fd, 2, TOUCHES);
+	/* Three chunks a look, and after the first ones one in 20 ms at most */
+	looked = p2m_stats(self->fd).pod_looked;
+	TH_LOG("%u touches looked into %lu chunks in %lu ms", TOUCHES, looked, ms);
+	EXPECT_LE(3, looked);
+	EXPECT_GE(3 * (LOOKS_AT_ONCE + ms / 20), looked);
+
+	/* What comes into the pool ends that at once. */
+	*p2m_page(&self->mem, 0) = 0;
+	EXPECT_EQ(1, pod_sweep_all(self->fd));
+	EXPECT_FALSE(touch(&self->mem, 1, true));
+	*p2m_page(&self->mem, 1) = 0;
+	EXPECT_FALSE(touch(&self->mem, 2, true));
+	/* And so does a while: a zero page that nobody spoke of is found. */
+	for (gfn = 3; gfn < 13; gfn++)
+		EXPECT_TRUE(touch(&self->mem, gfn, true));
+	*p2m_page(&self->mem, 2) = 0;
+	usleep(1100000);
+	EXPECT_FALSE(touch(&self->mem, 3, true));
+}
+
+/* A thread that counts how often it can map something while a touch looks */
+struct mapper {
+	int fd;
+	bool stop;
+	u64 mapped;
+};
+
+static void *map_and_unmap(void *arg)
+{
+	struct mapper *m = arg;
+	void *there;
+	u64 looked;
+
+	while (!__atomic_load_n(&m->stop, __ATOMIC_ACQUIRE)) {
+		looked = p2m_stats(m->fd).pod_looked;
+		there = mmap(NULL, P2M_PAGE_SIZE, PROT_READ,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		TEST_ASSERT(there != MAP_FAILED, "mmap");
+		munmap(there, P2M_PAGE_SIZE);
+		/* The look had begun before, and goes on. */
+		m->mapped += looked && p2m_stats(m->fd).pod_looked < LOOK;
+	}
+	return NULL;
+}
+
+TEST_F(pod, a_look_lets_other_threads_map_and_unmap)
+{
+	struct mapper mapper = {};
+	struct p2m_mem large;
+	pthread_t thread;
+	u64 i;
+
+	p2m_mem_close(&self->mem);
+	p2m_mem_open(&large, (LOOK + 1) * P2M_CHUNK);
+	pod_set(large.fd, LOOK);
+	for (i = 0; i < LOOK; i++)
+		EXPECT_FALSE(touch(&large, i * P2M_CHUNK, true));
+	mapper.fd = large.fd;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, map_and_unmap, &mapper));
+	EXPECT_TRUE(touch(&large, LOOK * P2M_CHUNK, true));
+	__atomic_store_n(&mapper.stop, true, __ATOMIC_RELEASE);
+	pthread_join(thread, NULL);
+	TH_LOG("mapped %lu times meanwhile", mapper.mapped);
+	EXPECT_EQ(LOOK, p2m_stats(large.fd).pod_looked);
+	EXPECT_LE(3, mapper.mapped);
+	p2m_mem_close(&large);
+}
+
 TEST_F(pod, no_pool_no_sweep)
 {
 	EXPECT_EQ(0, touch_range(&self->mem, 0, 8, false));
