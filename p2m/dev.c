@@ -74,9 +74,11 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
 			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD |
-			 P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER | P2M_FEATURE_SHARING;
+			 P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER | P2M_FEATURE_SHARING |
+			 P2M_FEATURE_DOMAIN;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
+	info->domain = p2m_domain_number(guest);
 	return 0;
 }
 
@@ -136,6 +138,11 @@ static int p2m_ioctl_unshare(struct p2m_guest *guest, void *arg)
 static int p2m_ioctl_share_scan(struct p2m_guest *guest, void *arg)
 {
 	return p2m_share_scan(guest, arg);
+}
+
+static int p2m_ioctl_share_domain(struct p2m_guest *guest, void *arg)
+{
+	return p2m_domain_set(guest, arg);
 }
 
 static int p2m_ioctl_dirty_start(struct p2m_guest *guest, void *arg)
@@ -256,6 +263,8 @@ static const struct p2m_call {
 	{ P2M_SHARE, sizeof(struct p2m_share), 48, p2m_ioctl_share },
 	{ P2M_UNSHARE, sizeof(struct p2m_range), 56, p2m_ioctl_unshare },
 	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72, p2m_ioctl_share_scan },
+	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16,
+	  p2m_ioctl_share_domain },
 	{ P2M_DIRTY_START, sizeof(struct p2m_dirty_switch), 8,
 	  p2m_ioctl_dirty_start },
 	{ P2M_DIRTY_STOP, sizeof(struct p2m_dirty_switch), 8,
@@ -294,6 +303,7 @@ union p2m_any_arg {
 	struct p2m_nominate nominate;
 	struct p2m_share share;
 	struct p2m_scan scan;
+	struct p2m_share_domain share_domain;
 };
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)
@@ -414,7 +424,6 @@ static void __exit p2m_exit(void)
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
 	p2m_guests_exit();
-	p2m_scan_exit();
 	/* Tables are freed by RCU. */
 	rcu_barrier();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* One guest: its making, its pages, its end; and the list of all of them. */
 
+#include <linux/highmem.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/mutex.h>
@@ -9,6 +10,7 @@
 #include <linux/pseudo_fs.h>
 #include <linux/shmem_fs.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "compat.h"
 #include "guest.h"
@@ -134,6 +136,11 @@ struct p2m_guest *p2m_guest_create(void)
 		err = PTR_ERR(guest->store);
 		goto out_inode;
 	}
+	guest->domain = p2m_domain_get(P2M_DOMAIN_ALONE);
+	if (!guest->domain) {
+		err = -ENOMEM;
+		goto out_store;
+	}
 	guest->memcg = get_mem_cgroup_from_mm(current->mm);
 
 	refcount_set(&guest->ref, 1);
@@ -146,6 +153,8 @@ struct p2m_guest *p2m_guest_create(void)
 	mutex_unlock(&p2m_guests_lock);
 	return guest;
 
+out_store:
+	fput(guest->store);
 out_inode:
 	p2m_inode_put(guest->inode);
 out_map:
@@ -190,6 +199,8 @@ void p2m_guest_put(struct p2m_guest *guest)
 	fput(guest->store);
 	p2m_inode_put(guest->inode);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
+	/* Until now there were pages that it shares. */
+	p2m_domain_put(guest->domain);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);
@@ -383,6 +394,22 @@ void p2m_page_hold(struct page *page)
 {
 	percpu_counter_inc(&p2m_total_pages);
 	get_page(page);
+}
+
+/**
+ * p2m_page_is_zero() - are there only zeros in a page?
+ * @page: the page
+ *
+ * Context: any.
+ * Return: whether there are.
+ */
+bool p2m_page_is_zero(struct page *page)
+{
+	void *addr = kmap_local_page(page);
+	bool zero = !memchr_inv(addr, 0, PAGE_SIZE);
+
+	kunmap_local(addr);
+	return zero;
 }
 
 /**

@@ -105,6 +105,9 @@ struct p2m_pool {
  * @pager: what there is for a pager process; NULL until there is the first
  * @memcg: who is charged
  * @pool: what it is populated from on demand
+ * @domain: of guests that it may share with; changes while all is held, and no frame is
+ * shared
+ * @sharers: frames of it that sharing.c has as sharers
  * @counters: per CPU
  * @id: its number
  * @name: what @lock's reports call it: "p2m/" and the number
@@ -121,6 +124,8 @@ struct p2m_guest {
 	struct p2m_pager		*pager;
 	struct mem_cgroup		*memcg;
 	struct p2m_pool			pool;
+	struct p2m_domain		*domain;
+	atomic_long_t			sharers;
 	struct p2m_counters __percpu	*counters;
 	u64				id;
 	char				name[24];
@@ -156,6 +161,7 @@ void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 struct page *p2m_page_alloc(gfp_t gfp);
 struct page *p2m_huge_alloc(gfp_t gfp);
 void p2m_page_hold(struct page *page);
+bool p2m_page_is_zero(struct page *page);
 void p2m_pages_free(struct page *page, unsigned int order);
 void p2m_store_account(long frames);
 void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
@@ -259,7 +265,12 @@ int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
 int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
 unsigned long p2m_shared_audit(struct p2m_guest *guest);
 int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan);
-void p2m_scan_exit(void);
+
+/* domain.c */
+struct p2m_domain *p2m_domain_get(u64 number);
+void p2m_domain_put(struct p2m_domain *domain);
+u64 p2m_domain_number(struct p2m_guest *guest);
+int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg);
 
 /* dirty.c */
 struct p2m_dirty_result {

@@ -32,13 +32,11 @@
 
 #include <linux/bitmap.h>
 #include <linux/hash.h>
-#include <linux/highmem.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/string.h>
 
 #include "guest.h"
 
@@ -185,15 +183,6 @@ int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
 /* ------------------------------------------------------------------ */
 /* Sweep                                                               */
 /* ------------------------------------------------------------------ */
-
-static bool p2m_page_is_zero(struct page *page)
-{
-	void *data = kmap_local_page(page);
-	bool zero = !memchr_inv(data, 0, PAGE_SIZE);
-
-	kunmap_local(data);
-	return zero;
-}
 
 /* The page of @gfn, if it is of a type that may go back to the pool; or NULL. */
 static struct page *p2m_pod_candidate(struct p2m_guest *guest, unsigned long gfn)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sharing scan: finds equal pages, over all guests, and has them shared.
+ * The sharing scan: finds equal pages of a domain, and has them shared.
  *
  *	              hash seen nowhere
  *	 ram_rw  --------------------------> ram_rw, a candidate
@@ -12,8 +12,8 @@
  *
  * As KSM does, it compares a page with those that are shared already, which do not
  * change, and remembers it if there is none like it.  What it remembers is a hint,
- * in a table of fixed size: it may be out of date, overwritten, or of a guest that
- * is gone.  The first zero page is nominated at once, for there will be more.
+ * in a table of the domain: it may be out of date, overwritten, or of a guest that
+ * is gone, or has gone to another domain.  The first zero page is nominated at once, for there will be more.
  *
  * A batch of frames is held while it is looked at, and unmapped in one go if any of
  * it may be shared.  A candidate is nominated with nothing else held, and the batch
@@ -21,38 +21,40 @@
  */
 
 #include <linux/hash.h>
+#include <linux/log2.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
-#include <linux/vmalloc.h>
 
 #include "sharing.h"
 
 /* Frames per zap; as many as there are bits in a u64. */
 #define P2M_SCAN_BATCH		64
-/* Places for a hash; there are as many such sets as the bits below say. */
+/* Places for a hash, in a set */
 #define P2M_SEEN_WAYS		4
-/* 3 MB in all: enough for 512 MB of pages without a like */
-#define P2M_SEEN_BITS		15
+/* So many sets for each frame, or one gets full now and then and loses something */
+#define P2M_SEEN_PER_FRAME	8
+/* But no more sets than this: 3 MB, enough for 512 MB of pages without a like */
+#define P2M_SEEN_MAX_BITS	15
 
 /**
- * struct p2m_seen - a place in the table of candidates
+ * struct p2m_seen - a place in a domain's table of candidates
  * @hash: of the contents
  * @at: where they were; guest 0 if the place is empty
+ *
+ * The table is made by a scan, and stays.  In a set, the newest comes first.
  */
 struct p2m_seen {
 	u64			hash;
 	struct p2m_candidate	at;
 };
 
-/* Made by the first scan; stays.  In a set, the newest comes first. */
-static struct p2m_seen (*p2m_seen)[P2M_SEEN_WAYS];
-static DEFINE_SPINLOCK(p2m_seen_lock);
-
 /**
  * struct p2m_scan_batch - a batch of frames
  * @guest: the guest
+ * @domain: which it was in when it was looked at
  * @gfn: the first one
  * @nr: how many
  * @known: a bit for each frame that there seems to be a shared page for
@@ -63,6 +65,7 @@ static DEFINE_SPINLOCK(p2m_seen_lock);
  */
 struct p2m_scan_batch {
 	struct p2m_guest	*guest;
+	struct p2m_domain	*domain;
 	unsigned long		gfn;
 	unsigned long		nr;
 	u64			known;
@@ -76,49 +79,41 @@ struct p2m_scan_batch {
 /* Candidates                                                          */
 /* ------------------------------------------------------------------ */
 
-static int p2m_seen_init(void)
+/*
+ * See to it that the table is large enough for as many frames as a guest has.  What
+ * was in a smaller one is forgotten.
+ */
+static int p2m_seen_reserve(struct p2m_domain *domain, unsigned long gfns)
 {
-	struct p2m_seen (*seen)[P2M_SEEN_WAYS];
+	unsigned int bits = min(order_base_2(gfns * P2M_SEEN_PER_FRAME),
+				P2M_SEEN_MAX_BITS);
+	struct p2m_seen *seen;
 
-	/* Pairs with the store below. */
-	if (smp_load_acquire(&p2m_seen))
+	if (READ_ONCE(domain->seen_bits) >= bits)
 		return 0;
-	seen = vzalloc(sizeof(*seen) << P2M_SEEN_BITS);
+	/* A guest's cgroup pays for it; a guest is not worth killing for it. */
+	seen = kvzalloc((sizeof(*seen) * P2M_SEEN_WAYS) << bits,
+			GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN);
 	if (!seen)
 		return -ENOMEM;
-	spin_lock(&p2m_seen_lock);
-	if (!p2m_seen) {
-		/* Zeroed comes before there; pairs with the load above. */
-		smp_store_release(&p2m_seen, seen);
-		seen = NULL;
+	spin_lock(&domain->seen_lock);
+	if (domain->seen_bits < bits) {
+		swap(domain->seen, seen);
+		WRITE_ONCE(domain->seen_bits, bits);
 	}
-	spin_unlock(&p2m_seen_lock);
-	vfree(seen);
+	spin_unlock(&domain->seen_lock);
+	kvfree(seen);
 	return 0;
 }
 
-/**
- * p2m_scan_exit() - free what scans have left
- *
- * Context: module exit.
- */
-void p2m_scan_exit(void)
+/* Was this hash seen elsewhere?  See p2m_seen_before(); the table is locked. */
+static bool p2m_seen_in(struct p2m_seen *set, u64 hash,
+			const struct p2m_candidate *here,
+			struct p2m_candidate *where, bool force)
 {
-	vfree(p2m_seen);
-}
-
-/*
- * Was this hash seen elsewhere, and where?  If not, then here, from now on; and with
- * @force even so.
- */
-static bool p2m_seen_before(u64 hash, const struct p2m_candidate *here,
-			    struct p2m_candidate *where, bool force)
-{
-	struct p2m_seen *set = p2m_seen[hash_64(hash, P2M_SEEN_BITS)];
 	bool before = false;
 	unsigned int i;
 
-	spin_lock(&p2m_seen_lock);
 	/* The last one is lost, if it is not in any of the others. */
 	for (i = 0; i < P2M_SEEN_WAYS - 1; i++)
 		if (set[i].at.guest && set[i].hash == hash)
@@ -132,27 +127,60 @@ static bool p2m_seen_before(u64 hash, const struct p2m_candidate *here,
 		memmove(set + 1, set, i * sizeof(*set));
 		set[0] = (struct p2m_seen){ .hash = hash, .at = *here };
 	}
-	spin_unlock(&p2m_seen_lock);
 	return before;
+}
+
+/*
+ * Was this hash seen elsewhere, and where?  If not, then here, from now on; and with
+ * @force even so.
+ */
+static bool p2m_seen_before(struct p2m_domain *domain, u64 hash,
+			    const struct p2m_candidate *here,
+			    struct p2m_candidate *where, bool force)
+{
+	bool before = false;
+	unsigned long set;
+
+	spin_lock(&domain->seen_lock);
+	/* There is none if the guest went to this domain during the call. */
+	if (domain->seen) {
+		set = hash_64(hash, domain->seen_bits) * P2M_SEEN_WAYS;
+		before = p2m_seen_in(domain->seen + set, hash, here, where, force);
+	}
+	spin_unlock(&domain->seen_lock);
+	return before;
+}
+
+/* Nominate a candidate that is held, if its guest is still in the domain. */
+static int p2m_nominate_held(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_domain *domain, u64 hash)
+{
+	struct mem_cgroup *old;
+	int err;
+
+	if (guest->domain != domain)
+		return -ENOENT;
+	old = set_active_memcg(guest->memcg);
+	err = p2m_nominate_to_share(guest, gfn, hash);
+	set_active_memcg(old);
+	return err;
 }
 
 /*
  * Nominate a candidate, if it still has these contents.  Returns -ENOENT or -EBUSY
  * if it cannot be.
  */
-static int p2m_nominate_candidate(const struct p2m_candidate *candidate, u64 hash)
+static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
+				  struct p2m_domain *domain, u64 hash)
 {
 	struct p2m_guest *guest = p2m_guest_find(candidate->guest);
-	struct mem_cgroup *old;
 	int err;
 
 	if (!guest)
 		return -ENOENT;
 	err = get_p2m_interruptible(&guest->lock, candidate->gfn, 0);
 	if (!err) {
-		old = set_active_memcg(guest->memcg);
-		err = p2m_nominate_to_share(guest, candidate->gfn, hash);
-		set_active_memcg(old);
+		err = p2m_nominate_held(guest, candidate->gfn, domain, hash);
 		put_p2m_gfn(&guest->lock, candidate->gfn);
 	}
 	p2m_guest_put(guest);
@@ -166,6 +194,7 @@ static int p2m_nominate_candidate(const struct p2m_candidate *candidate, u64 has
 static int p2m_nominate_found(struct p2m_scan_batch *batch)
 {
 	struct p2m_candidate here = { .guest = batch->guest->id }, *candidate;
+	struct p2m_domain *domain = batch->domain;
 	unsigned int i;
 	int err;
 
@@ -173,13 +202,14 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 		if (!(batch->found & BIT_ULL(i)))
 			continue;
 		candidate = &batch->candidate[i];
-		err = p2m_shared_known(batch->hash[i]) ? 0 :
-		      p2m_nominate_candidate(candidate, batch->hash[i]);
+		err = p2m_shared_known(domain, batch->hash[i]) ? 0 :
+		      p2m_nominate_candidate(candidate, domain, batch->hash[i]);
 		if (!err) {
 			batch->known |= BIT_ULL(i);
 		} else if (err == -ENOENT || err == -EBUSY) {
 			here.gfn = batch->gfn + i;
-			p2m_seen_before(batch->hash[i], &here, candidate, true);
+			p2m_seen_before(domain, batch->hash[i], &here, candidate,
+					true);
 		} else {
 			return err;
 		}
@@ -201,15 +231,16 @@ static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 	if (!p2m_is_ram(entry))
 		return;
 	if (p2m_page_is_zero(page)) {
-		batch->hash[i] = p2m_hash_zero();
+		batch->hash[i] = batch->domain->zero_hash;
 		batch->zero |= BIT_ULL(i);
 		batch->known |= BIT_ULL(i);
 		return;
 	}
-	batch->hash[i] = p2m_hash_page(page);
-	if (p2m_shared_known(batch->hash[i]))
+	batch->hash[i] = p2m_hash_page(batch->domain, page);
+	if (p2m_shared_known(batch->domain, batch->hash[i]))
 		batch->known |= BIT_ULL(i);
-	else if (p2m_seen_before(batch->hash[i], &here, &batch->candidate[i], false))
+	else if (p2m_seen_before(batch->domain, batch->hash[i], &here,
+				 &batch->candidate[i], false))
 		batch->found |= BIT_ULL(i);
 }
 
@@ -335,31 +366,57 @@ static void p2m_put_batch(struct p2m_scan_batch *batch, unsigned long nr)
 	put_p2m_range(&batch->guest->lock, batch->gfn, nr);
 }
 
-/* Scan a batch, or the beginning of it, if no more than @max are to be merged. */
-static int p2m_do_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
+/* Merge frames of a batch that there are candidates for; nothing is held. */
+static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
-	unsigned long nr = batch->nr;
 	int err;
-
-	err = p2m_get_batch(batch);
-	if (err)
-		return err;
-	p2m_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
-	err = p2m_merge_known(batch, batch->known, scan);
-	p2m_put_batch(batch, nr);
-	if (err || !batch->found)
-		return err;
 
 	batch->known = 0;
 	err = p2m_nominate_found(batch);
 	if (err || !batch->known)
 		return err;
+	err = p2m_get_batch(batch);
+	if (err)
+		return err;
+	/* What was found elsewhere is nothing to a guest that has left the domain. */
+	if (batch->guest->domain == batch->domain)
+		err = p2m_merge_known(batch, batch->known, scan);
+	p2m_put_batch(batch, batch->nr);
+	return err;
+}
+
+/* Scan a batch, which is held, and is put here. */
+static int p2m_scan_batch_held(struct p2m_scan_batch *batch,
+			       struct p2m_scan *scan)
+{
+	unsigned long nr = batch->nr;
+	int err;
+
+	p2m_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
+	err = p2m_merge_known(batch, batch->known, scan);
+	p2m_put_batch(batch, nr);
+	if (err || !batch->found)
+		return err;
+	return p2m_merge_found(batch, scan);
+}
+
+/* Scan a batch, or the beginning of it, if no more than @max are to be merged. */
+static int p2m_do_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
+{
+	int err;
 
 	err = p2m_get_batch(batch);
 	if (err)
 		return err;
-	err = p2m_merge_known(batch, batch->known, scan);
-	p2m_put_batch(batch, batch->nr);
+	batch->domain = batch->guest->domain;
+	if (batch->domain->number == P2M_DOMAIN_NEVER) {
+		p2m_put_batch(batch, batch->nr);
+		return -EPERM;
+	}
+	/* So that it stays, although the guest may leave it. */
+	refcount_inc(&batch->domain->ref);
+	err = p2m_scan_batch_held(batch, scan);
+	p2m_domain_put(batch->domain);
 	return err;
 }
 
@@ -390,13 +447,27 @@ static int p2m_scan_range(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 	return 0;
 }
 
+/* May the guest be scanned, and is there what a scan needs? */
+static int p2m_scan_prepare(struct p2m_guest *guest)
+{
+	struct p2m_domain *domain = p2m_domain_of(guest);
+	int err;
+
+	if (domain->number == P2M_DOMAIN_NEVER)
+		err = -EPERM;
+	else
+		err = p2m_seen_reserve(domain, atomic_long_read(&guest->gfns));
+	p2m_domain_put(domain);
+	return err;
+}
+
 /**
  * p2m_share_scan() - P2M_SHARE_SCAN
  * @guest: the guest
  * @scan: which frames; uapi/p2m.h says what goes in and what comes out
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
+ * Return: 0; -EINVAL, -ERANGE, -EPERM, -EINTR or -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
 {
@@ -407,9 +478,6 @@ int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
 
 	if (end < 0)
 		return end;
-	err = p2m_seen_init();
-	if (err)
-		return err;
 	batch = kmalloc(sizeof(*batch), GFP_KERNEL_ACCOUNT);
 	if (!batch)
 		return -ENOMEM;
@@ -421,7 +489,9 @@ int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
 	scan->busy = 0;
 	scan->looked = 0;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_scan_range(batch, scan, end);
+	err = p2m_scan_prepare(guest);
+	if (!err)
+		err = p2m_scan_range(batch, scan, end);
 	set_active_memcg(old);
 	kfree(batch);
 	return scan->next > scan->gfn || scan->done ? 0 : err;

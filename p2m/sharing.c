@@ -52,8 +52,9 @@
 
 /**
  * struct p2m_shared - a page that is shared, or nominated to be
- * @node: in its bucket, by @hash
- * @hash: of the contents
+ * @node: in its bucket, by @hash; if it can have no more sharers, it is not there
+ * @domain: that of all its sharers
+ * @hash: of the contents, in that domain
  * @handle: names this nomination
  * @page: the page, whose private data points here
  * @sharers: struct p2m_sharer, by guest and frame
@@ -61,6 +62,7 @@
  */
 struct p2m_shared {
 	struct rb_node	node;
+	struct p2m_domain *domain;
 	u64		hash;
 	u64		handle;
 	struct page	*page;
@@ -82,8 +84,8 @@ struct p2m_sharer {
 
 /**
  * struct p2m_bucket - shared pages, by contents
- * @lock: guards @pages, and @nr and @sharers of each
- * @pages: struct p2m_shared, by hash
+ * @lock: guards @pages, and @nr and @sharers of each with such a hash
+ * @pages: struct p2m_shared that can have more sharers, by hash
  */
 struct p2m_bucket {
 	spinlock_t	lock;	/* the innermost of all, but for allocators' */
@@ -91,9 +93,6 @@ struct p2m_bucket {
 } ____cacheline_aligned_in_smp;
 
 static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
-static atomic64_t p2m_last_handle;
-static u64 p2m_hash_seed;
-static u64 p2m_zero_hash;
 
 /* ------------------------------------------------------------------ */
 /* Contents                                                            */
@@ -101,45 +100,19 @@ static u64 p2m_zero_hash;
 
 /**
  * p2m_hash_page() - a hash of what is in a page, which may be changing
+ * @domain: that of the page's guest
  * @page: the page
  *
  * Context: any.
- * Return: the hash; another one after the module was loaded again.
+ * Return: the hash; another one in every domain.
  */
-u64 p2m_hash_page(struct page *page)
+u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
 {
 	void *addr = kmap_local_page(page);
-	u64 hash = xxh64(addr, PAGE_SIZE, p2m_hash_seed);
+	u64 hash = xxh64(addr, PAGE_SIZE, domain->seed);
 
 	kunmap_local(addr);
 	return hash;
-}
-
-/**
- * p2m_hash_zero() - the hash of a zero page
- *
- * Context: any.
- * Return: what p2m_hash_page() says of one.
- */
-u64 p2m_hash_zero(void)
-{
-	return p2m_zero_hash;
-}
-
-/**
- * p2m_page_is_zero() - are there only zeros in a page?
- * @page: the page
- *
- * Context: any.
- * Return: whether there are.
- */
-bool p2m_page_is_zero(struct page *page)
-{
-	void *addr = kmap_local_page(page);
-	bool zero = !memchr_inv(addr, 0, PAGE_SIZE);
-
-	kunmap_local(addr);
-	return zero;
 }
 
 static bool p2m_pages_equal(struct page *page1, struct page *page2)
@@ -168,8 +141,6 @@ void p2m_sharing_init(void)
 
 	for (i = 0; i < ARRAY_SIZE(p2m_buckets); i++)
 		spin_lock_init(&p2m_buckets[i].lock);
-	get_random_bytes(&p2m_hash_seed, sizeof(p2m_hash_seed));
-	p2m_zero_hash = p2m_hash_page(ZERO_PAGE(0));
 }
 
 static struct p2m_bucket *p2m_bucket(u64 hash)
@@ -239,11 +210,26 @@ static struct p2m_shared *p2m_shared_of(struct page *page)
 	return (struct p2m_shared *)page_private(page);
 }
 
-/* Holding the bucket. */
-static void p2m_shared_add(struct p2m_shared *shared, struct p2m_sharer *sharer)
+static bool p2m_shared_is_full(struct p2m_shared *shared)
+{
+	return shared->nr >= P2M_MAX_SHARERS;
+}
+
+/*
+ * Holding the bucket, whose @shared is not full.  One that is full by now is of no
+ * more use to who looks for a page to join, and must not be in his way: there are many
+ * if a guest has much that is alike.
+ */
+static void p2m_shared_add(struct p2m_bucket *bucket, struct p2m_shared *shared,
+			   struct p2m_guest *guest, struct p2m_sharer *sharer)
 {
 	rb_add(&sharer->node, &shared->sharers, p2m_sharer_less);
 	shared->nr++;
+	atomic_long_inc(&guest->sharers);
+	if (p2m_shared_is_full(shared)) {
+		rb_erase(&shared->node, &bucket->pages);
+		RB_CLEAR_NODE(&shared->node);
+	}
 }
 
 /* Holding the bucket, whose @shared has no sharer any more. */
@@ -255,7 +241,8 @@ static void p2m_shared_remove(struct p2m_bucket *bucket,
 }
 
 /* The sharer that @cmp finds for @key goes, and with the last one the page. */
-static void p2m_shared_del(struct p2m_shared *shared, const void *key,
+static void p2m_shared_del(struct p2m_shared *shared, struct p2m_guest *guest,
+			   const void *key,
 			   int (*cmp)(const void *key, const struct rb_node *node))
 {
 	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
@@ -266,6 +253,9 @@ static void p2m_shared_del(struct p2m_shared *shared, const void *key,
 	spin_lock(&bucket->lock);
 	node = rb_find(key, &shared->sharers, cmp);
 	rb_erase(node, &shared->sharers);
+	if (p2m_shared_is_full(shared))
+		rb_add(&shared->node, &bucket->pages, p2m_shared_less);
+	atomic_long_dec(&guest->sharers);
 	last = !--shared->nr;
 	if (last)
 		p2m_shared_remove(bucket, shared);
@@ -284,7 +274,7 @@ static void p2m_shared_leave(struct p2m_guest *guest, unsigned long gfn,
 {
 	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
 
-	p2m_shared_del(shared, &key, p2m_sharer_cmp_key);
+	p2m_shared_del(shared, guest, &key, p2m_sharer_cmp_key);
 }
 
 /**
@@ -299,14 +289,15 @@ static void p2m_shared_leave(struct p2m_guest *guest, unsigned long gfn,
 void p2m_shared_drop(struct p2m_guest *guest, struct page *page)
 {
 	/* Any sharer of this guest's will do: all of them go. */
-	p2m_shared_del(p2m_shared_of(page), &guest->id, p2m_sharer_cmp_guest);
+	p2m_shared_del(p2m_shared_of(page), guest, &guest->id,
+		       p2m_sharer_cmp_guest);
 }
 
 /*
  * If a frame is the only sharer, and nobody else holds the page, which nobody maps:
  * the page is the frame's own from now on.
  */
-static bool p2m_shared_take(struct p2m_shared *shared)
+static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 {
 	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
 	bool alone;
@@ -322,13 +313,17 @@ static bool p2m_shared_take(struct p2m_shared *shared)
 	spin_unlock(&bucket->lock);
 	if (!alone)
 		return false;
+	atomic_long_dec(&guest->sharers);
 	kfree(rb_entry(rb_first(&shared->sharers), struct p2m_sharer, node));
 	kfree(shared);
 	return true;
 }
 
-/* The page in the table with these contents, holding the bucket; or NULL. */
-static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket, u64 hash,
+/*
+ * The page of a domain in the table with these contents, holding the bucket; or NULL.
+ */
+static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket,
+					  struct p2m_domain *domain, u64 hash,
 					  struct page *page)
 {
 	unsigned int compares = 0;
@@ -337,7 +332,7 @@ static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket, u64 hash,
 
 	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
 		shared = rb_entry(node, struct p2m_shared, node);
-		if (shared->nr >= P2M_MAX_SHARERS)
+		if (shared->domain != domain)
 			continue;
 		if (p2m_pages_equal(shared->page, page))
 			return shared;
@@ -349,12 +344,13 @@ static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket, u64 hash,
 
 /**
  * p2m_shared_known() - is there a shared page with this hash, that takes sharers?
+ * @domain: in which it must be
  * @hash: of the contents
  *
  * Context: process context; it may come and go meanwhile.
  * Return: whether there is.
  */
-bool p2m_shared_known(u64 hash)
+bool p2m_shared_known(struct p2m_domain *domain, u64 hash)
 {
 	struct p2m_bucket *bucket = p2m_bucket(hash);
 	struct rb_node *node;
@@ -362,8 +358,7 @@ bool p2m_shared_known(u64 hash)
 
 	spin_lock(&bucket->lock);
 	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
-		known = rb_entry(node, struct p2m_shared, node)->nr <
-			P2M_MAX_SHARERS;
+		known = rb_entry(node, struct p2m_shared, node)->domain == domain;
 		if (known)
 			break;
 	}
@@ -374,6 +369,20 @@ bool p2m_shared_known(u64 hash)
 /* ------------------------------------------------------------------ */
 /* Nominate                                                            */
 /* ------------------------------------------------------------------ */
+
+/*
+ * At random, since numbers in a row would say how many nominations there were of
+ * guests of other domains.  In the time that there is, no two are the same.
+ */
+static u64 p2m_new_handle(void)
+{
+	u64 handle;
+
+	do
+		get_random_bytes(&handle, sizeof(handle));
+	while (!handle);
+	return handle;
+}
 
 /**
  * p2m_nominate_unmapped() - a page of type shared becomes a shared page
@@ -402,14 +411,15 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 		kfree(sharer);
 		return -ENOMEM;
 	}
+	shared->domain = guest->domain;
 	shared->hash = hash;
-	shared->handle = atomic64_inc_return(&p2m_last_handle);
+	shared->handle = p2m_new_handle();
 	shared->page = page;
 
 	spin_lock(&bucket->lock);
 	set_page_private(page, (unsigned long)shared);
-	p2m_shared_add(shared, sharer);
 	rb_add(&shared->node, &bucket->pages, p2m_shared_less);
+	p2m_shared_add(bucket, shared, guest, sharer);
 	spin_unlock(&bucket->lock);
 	return 0;
 }
@@ -422,8 +432,8 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, and @gfn is of type shared, maybe as before; -ENOENT if it has no page
- * that can be nominated, or not these contents; -EBUSY if somebody else holds it;
- * -ENOMEM.
+ * that can be nominated, or not these contents; -EPERM if it is never to be shared;
+ * -EBUSY if somebody else holds it; -ENOMEM.
  */
 int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
@@ -433,7 +443,10 @@ int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 
 	if (p2m_entry_type(entry) == p2m_shared)
 		return hash && p2m_shared_of(page)->hash != hash ? -ENOENT : 0;
-	if (!p2m_is_ram(entry) || (hash && p2m_hash_page(page) != hash))
+	if (guest->domain->number == P2M_DOMAIN_NEVER)
+		return -EPERM;
+	if (!p2m_is_ram(entry) ||
+	    (hash && p2m_hash_page(guest->domain, page) != hash))
 		return -ENOENT;
 	err = p2m_shatter(guest, gfn);
 	if (err)
@@ -441,7 +454,8 @@ int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	p2m_change_type(guest, gfn, p2m_shared);
 	p2m_unmap(guest, gfn, 1);
-	err = p2m_nominate_unmapped(guest, gfn, p2m_hash_page(page));
+	err = p2m_nominate_unmapped(guest, gfn,
+				    p2m_hash_page(guest->domain, page));
 	if (err)
 		p2m_make_own(guest, gfn, page);
 	if (err == -EBUSY)
@@ -455,8 +469,8 @@ int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
  * @arg: which frame; uapi/p2m.h says what goes in and what comes out
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EINTR or -ENOMEM as uapi/p2m.h has
- * it.
+ * Return: 0; -EINVAL, -ERANGE, -ENOENT, -EPERM, -EBUSY, -EINTR or -ENOMEM as
+ * uapi/p2m.h has it.
  */
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 {
@@ -525,9 +539,9 @@ int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	if (!sharer)
 		return -ENOMEM;
 	spin_lock(&bucket->lock);
-	shared = p2m_shared_find(bucket, hash, page);
+	shared = p2m_shared_find(bucket, guest->domain, hash, page);
 	if (shared)
-		p2m_shared_add(shared, sharer);
+		p2m_shared_add(bucket, shared, guest, sharer);
 	spin_unlock(&bucket->lock);
 	if (!shared) {
 		kfree(sharer);
@@ -561,6 +575,8 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 	struct p2m_sharer *sharer;
 	bool full;
 
+	if (source->domain != client->domain)
+		return -EXDEV;
 	to = p2m_shared_by_handle(source, arg->source_gfn, arg->source_handle);
 	if (IS_ERR(to))
 		return PTR_ERR(to);
@@ -578,9 +594,9 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 
 	bucket = p2m_bucket(to->hash);
 	spin_lock(&bucket->lock);
-	full = to->nr >= P2M_MAX_SHARERS;
+	full = p2m_shared_is_full(to);
 	if (!full)
-		p2m_shared_add(to, sharer);
+		p2m_shared_add(bucket, to, client, sharer);
 	spin_unlock(&bucket->lock);
 	if (full) {
 		kfree(sharer);
@@ -600,8 +616,8 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
  * @arg: which frames; see uapi/p2m.h
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -ESTALE, -EILSEQ, -EMLINK or -ENOMEM as uapi/p2m.h
- * has it.
+ * Return: 0; -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EILSEQ, -EMLINK or -ENOMEM as
+ * uapi/p2m.h has it.
  */
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg)
@@ -644,7 +660,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
 	struct p2m_shared *shared = p2m_shared_of(page);
 	struct page *copy;
 
-	if (p2m_shared_take(shared)) {
+	if (p2m_shared_take(guest, shared)) {
 		p2m_make_own(guest, gfn, page);
 	} else {
 		copy = p2m_page_alloc(gfp);
@@ -727,57 +743,65 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 /* Audit                                                               */
 /* ------------------------------------------------------------------ */
 
-/*
- * Count the sharers of @shared that are @guest's into @frames.  Returns how much is
- * wrong: with its number of sharers, its page, and what the map says of them.
- */
-static unsigned long p2m_audit_shared(struct p2m_shared *shared,
-				      struct p2m_guest *guest,
-				      unsigned long *frames)
+/* Is a frame of type shared, which is held, a sharer of its page? */
+static bool p2m_audit_sharer(struct p2m_guest *guest, unsigned long gfn,
+			     struct page *page)
 {
-	unsigned long errors = p2m_shared_of(shared->page) != shared;
-	struct p2m_sharer *sharer;
-	struct p2m_entry entry;
-	struct rb_node *node;
-	unsigned int nr = 0;
+	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
+	struct p2m_shared *shared = p2m_shared_of(page);
+	struct p2m_bucket *bucket;
+	bool right;
 
-	for (node = rb_first(&shared->sharers); node; node = rb_next(node)) {
-		nr++;
-		sharer = rb_entry(node, struct p2m_sharer, node);
-		if (sharer->guest != guest->id)
-			continue;
-		++*frames;
-		entry = p2m_lookup(&guest->map, sharer->gfn);
-		errors += p2m_entry_type(entry) != p2m_shared ||
-			  p2m_entry_page(entry) != shared->page;
+	if (!shared || shared->page != page || shared->domain != guest->domain)
+		return false;
+	bucket = p2m_bucket(shared->hash);
+	spin_lock(&bucket->lock);
+	right = rb_find(&key, &shared->sharers, p2m_sharer_cmp_key) &&
+		shared->nr && shared->nr <= P2M_MAX_SHARERS &&
+		RB_EMPTY_NODE(&shared->node) == p2m_shared_is_full(shared);
+	spin_unlock(&bucket->lock);
+	return right && page_count(page) >= 1;
+}
+
+/* How many frames of a chunk are of type shared, and are no sharers? */
+static unsigned int p2m_audit_sharers(struct p2m_guest *guest, unsigned long first)
+{
+	struct p2m_entry entry;
+	unsigned int errors = 0;
+	unsigned long gfn;
+
+	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) == p2m_shared)
+			errors += !p2m_audit_sharer(guest, gfn,
+						    p2m_entry_page(entry));
 	}
-	return errors + (!nr || nr != shared->nr || page_count(shared->page) < 1);
+	return errors;
 }
 
 /**
  * p2m_shared_audit() - are a guest's shared frames the sharers of their pages?
  * @guest: the guest
  *
- * Each frame that is a sharer has that page; and as these are as many as the map
- * has of type shared, each of those is a sharer.
+ * Each frame of type shared is a sharer of its page; and as there are as many
+ * sharers of this guest as such frames, each sharer is one of these.
  *
  * Context: process context, holding all of @guest.
  * Return: how much is wrong.
  */
 unsigned long p2m_shared_audit(struct p2m_guest *guest)
 {
-	unsigned long errors = 0, frames = 0;
-	struct p2m_bucket *bucket;
-	struct rb_node *node;
+	unsigned long frames = p2m_map_count(&guest->map, p2m_shared);
+	unsigned long errors = frames != atomic_long_read(&guest->sharers);
+	unsigned long gfn = 0;
 
-	for (bucket = p2m_buckets;
-	     bucket < p2m_buckets + ARRAY_SIZE(p2m_buckets); bucket++) {
-		spin_lock(&bucket->lock);
-		for (node = rb_first(&bucket->pages); node; node = rb_next(node))
-			errors += p2m_audit_shared(rb_entry(node, struct p2m_shared, node),
-						   guest, &frames);
-		spin_unlock(&bucket->lock);
+	while (frames) {
+		gfn = p2m_next_chunk(&guest->map, gfn, P2M_MAX_GFNS);
+		if (gfn == P2M_MAX_GFNS)
+			break;
+		errors += p2m_audit_sharers(guest, gfn);
+		gfn += P2M_CHUNK_GFNS;
 		cond_resched();
 	}
-	return errors + (frames != p2m_map_count(&guest->map, p2m_shared));
+	return errors;
 }

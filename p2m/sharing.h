@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What sharing.c has for scan.c. */
+/* What sharing.c, scan.c and domain.c have for each other. */
 #ifndef _P2M_SHARING_H
 #define _P2M_SHARING_H
 
@@ -16,10 +16,32 @@ struct p2m_candidate {
 	unsigned long	gfn;
 };
 
-u64 p2m_hash_page(struct page *page);
-u64 p2m_hash_zero(void);
-bool p2m_page_is_zero(struct page *page);
-bool p2m_shared_known(u64 hash);
+/**
+ * struct p2m_domain - guests that may share
+ * @number: what P2M_SHARE_DOMAIN calls it
+ * @seed: of the hashes of contents
+ * @zero_hash: what p2m_hash_page() says of a zero page
+ * @seen: candidates of scans; or NULL
+ * @seen_bits: there are 2 to this many sets of them
+ * @seen_lock: guards these two
+ * @link: in the list of domains, if others can find it there
+ * @ref: of its guests, and of whoever got hold of it otherwise
+ */
+struct p2m_domain {
+	u64			number;
+	u64			seed;
+	u64			zero_hash;
+	struct p2m_seen		*seen;
+	unsigned int		seen_bits;
+	spinlock_t		seen_lock;	/* the innermost of all */
+	struct list_head	link;
+	refcount_t		ref;
+};
+
+struct p2m_domain *p2m_domain_of(struct p2m_guest *guest);
+
+u64 p2m_hash_page(struct p2m_domain *domain, struct page *page);
+bool p2m_shared_known(struct p2m_domain *domain, u64 hash);
 int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);

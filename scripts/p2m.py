@@ -24,7 +24,9 @@ P2M_AUDIT = 0xB202
 P2M_PAGE_OUT = 0xB210
 P2M_PAGE_IN = 0xB211
 P2M_COLLAPSE = 0xB212
+P2M_UNSHARE = 0xB232
 P2M_SHARE_SCAN = 0xB233
+P2M_SHARE_DOMAIN = 0xB234
 P2M_POD_SET = 0xB240
 P2M_POD_GET = 0xB241
 P2M_POD_SWEEP = 0xB242
@@ -32,6 +34,10 @@ P2M_DIRTY_START = 0xB250
 P2M_DIRTY_STOP = 0xB251
 P2M_DIRTY_GET = 0xB252
 P2M_FOREIGN_MAP = 0xB260
+
+# Sharing domains that are none
+P2M_DOMAIN_ALONE = 0
+P2M_DOMAIN_NEVER = (1 << 64) - 1
 
 P2M_DIRTY_CLEAN = 1
 P2M_FOREIGN_READONLY = 1
@@ -42,7 +48,7 @@ TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "pagi
          "prepped")
 
 # Fields of the structures, after size and flags; 64 bits each
-INFO = ("features", "guest", "gfns")
+INFO = ("features", "guest", "gfns", "domain")
 STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "busy", "retries", "lock_waits", "lock_deadlocks", "shattered",
          "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
@@ -50,6 +56,7 @@ STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "pod_looked")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
 AUDIT = ("errors", "pages", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)))
+DOMAIN = ("domain",)
 SCAN = ("gfn", "nr", "max", "next", "done", "zero", "busy", "looked")
 POD = ("target", "populated", "entries", "exhausted")
 DIRTY = ("gfn", "nr", "bitmap", "next", "dirty", "busy")
@@ -172,6 +179,16 @@ class Guest:
         end = self.info()["gfns"]
         return self._over(end, lambda gfn: self.call(P2M_SHARE_SCAN, SCAN, gfn=gfn,
                                                       nr=min(step, end - gfn)))
+
+    def unshare(self):
+        """Give each frame that is shared a page of its own."""
+        end = self.info()["gfns"]
+        for _ in self._over(end, lambda gfn: self.call(P2M_UNSHARE, RANGE, gfn=gfn, nr=end - gfn)):
+            pass
+
+    def set_domain(self, domain):
+        """Let it share with the guests of that domain only."""
+        self.call(P2M_SHARE_DOMAIN, DOMAIN, domain=domain)
 
     def sweep(self, step=2048):
         """Give zero pages back to the pool of populate-on-demand; yields what each part gave."""

@@ -363,9 +363,29 @@
  *   there is none to be had, that touch is an out-of-memory event and the frame
  *   stays shared.)  Who got hold of the page by reading (direct I/O out of it)
  *   goes on seeing what was there.  Shared frames are not paged out: P2M_PAGE_OUT
- *   passes over them.  A guest can tell a shared frame from another
- *   by how long a write to it takes: let only such guests share that may know of
- *   each other's contents.
+ *   passes over them.
+ *
+ *   A guest can tell a shared frame from another by how long a write to it takes,
+ *   and a VMM by what the calls below say.  So a guest shares with those of its own
+ *   domain only: let only such guests be in one that may know of each other's
+ *   contents.  What the calls say of a guest does not depend on guests in other
+ *   domains, whatever these have, and do.  Every guest begins alone, and shares with
+ *   itself.
+ *
+ *   P2M_SHARE_DOMAIN (struct p2m_share_domain)
+ *     Let the guest be in @domain from now on: with all guests that are in the domain
+ *     of that number; or P2M_DOMAIN_ALONE; or P2M_DOMAIN_NEVER: nothing of the guest
+ *     is shared, nor looked at for that, by whoever calls.  (madvise(2) with
+ *     MADV_UNMERGEABLE, and QEMU's mem-merge=off, do not reach a device: Linux
+ *     passes over shared mappings.  Call this instead.)  P2M_GET_INFO says which
+ *     it is.  A domain comes with its first guest and goes with the last one.
+ *       EPERM      the caller has no CAP_SYS_ADMIN in the initial user namespace.
+ *                  It is needed but for P2M_DOMAIN_NEVER, for P2M_DOMAIN_ALONE when
+ *                  the guest is not P2M_DOMAIN_NEVER, and for what is so already
+ *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a scan
+ *                  of it, or of its domain, is under way, there may be new ones
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
  *
  *   P2M_SHARE_NOMINATE (struct p2m_nominate)
  *     Make a frame's page one that can be shared, and say what @handle it has.
@@ -374,6 +394,7 @@
  *     shared already has a handle, which is given.
  *       EINVAL     gfn is not below P2M_MAX_GFNS
  *       ERANGE     gfn is at or past the guest's end
+ *       EPERM      the guest is P2M_DOMAIN_NEVER
  *       ENOENT     the frame has no page, or one that cannot be shared
  *       EBUSY      somebody else holds the page
  *       EINTR      a signal came first
@@ -391,6 +412,7 @@
  *                  client are one frame
  *       EBADF      client_fd is not a descriptor
  *       ERANGE     a gfn is at or past its guest's end
+ *       EXDEV      the guests are not in one domain
  *       ESTALE     a handle does not name what is in its frame now
  *       EILSEQ     the contents differ
  *       EMLINK     the source's page has as many sharers as it can have (65536)
@@ -398,7 +420,7 @@
  *
  *   P2M_SHARE_SCAN (struct p2m_scan)
  *     Look for frames of [gfn, gfn + nr) whose contents are those of another frame
- *     of any guest that was scanned, and have them share.  A first scan of a guest
+ *     of any guest of the domain that was scanned, and have them share.  A first scan of a guest
  *     finds what it has in common with what was seen before it; a zero page is
  *     shared with the others at once.  A chunk of 2 MB with one page is made 512
  *     pages if anything in it can be merged.  Frames that have no page, or are
@@ -409,6 +431,7 @@
  *     the call comes back from the next one.
  *       EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
  *       ERANGE     gfn is at or past the guest's end
+ *       EPERM      the guest is P2M_DOMAIN_NEVER
  *       EINTR      a signal came first
  *       ENOMEM     no memory
  *
@@ -433,6 +456,7 @@
 #define P2M_FEATURE_POD		(1ULL << 5)	/* P2M_POD_SET ... P2M_POD_SWEEP */
 #define P2M_FEATURE_DIRTY	(1ULL << 6)	/* P2M_DIRTY_START ... P2M_DIRTY_GET */
 #define P2M_FEATURE_FOREIGN	(1ULL << 7)	/* P2M_FOREIGN_MAP */
+#define P2M_FEATURE_DOMAIN	(1ULL << 8)	/* P2M_SHARE_DOMAIN */
 
 /**
  * struct p2m_info - what this kernel can do, and how large the guest is
@@ -441,6 +465,7 @@
  * @features: out: P2M_FEATURE_* bits
  * @guest: out: the guest's number, unique while the module is loaded
  * @gfns: out: the guest's size in frames
+ * @domain: out: its sharing domain: see P2M_SHARE_DOMAIN
  */
 struct p2m_info {
 	__u32 size;
@@ -448,6 +473,7 @@ struct p2m_info {
 	__u64 features;
 	__u64 guest;
 	__u64 gfns;
+	__u64 domain;
 };
 
 /**
@@ -689,6 +715,22 @@ struct p2m_event {
 	__u64 reserved[2];
 };
 
+/* p2m_share_domain.domain: guests of the same number share, but for these */
+#define P2M_DOMAIN_ALONE	0ULL		/* with itself; every guest at first */
+#define P2M_DOMAIN_NEVER	(~0ULL)		/* not at all */
+
+/**
+ * struct p2m_share_domain - which guests a guest may share with
+ * @size: in: sizeof(struct p2m_share_domain)
+ * @flags: in: must be 0
+ * @domain: in: the number of a domain
+ */
+struct p2m_share_domain {
+	__u32 size;
+	__u32 flags;
+	__u64 domain;
+};
+
 /**
  * struct p2m_nominate - a frame that is to be shared
  * @size: in: sizeof(struct p2m_nominate)
@@ -769,6 +811,7 @@ struct p2m_scan {
 #define P2M_SHARE		_IO(P2M_IOC, 0x31)
 #define P2M_UNSHARE		_IO(P2M_IOC, 0x32)
 #define P2M_SHARE_SCAN		_IO(P2M_IOC, 0x33)
+#define P2M_SHARE_DOMAIN	_IO(P2M_IOC, 0x34)
 #define P2M_POD_SET		_IO(P2M_IOC, 0x40)
 #define P2M_POD_GET		_IO(P2M_IOC, 0x41)
 #define P2M_POD_SWEEP		_IO(P2M_IOC, 0x42)

@@ -22,6 +22,7 @@
 #define NOMINATE_SIZE_1	24
 #define SHARE_SIZE_1	48
 #define SCAN_SIZE_1	72
+#define DOMAIN_SIZE_1	16
 #define SWITCH_SIZE_1	8
 #define DIRTY_SIZE_1	56
 #define FOREIGN_SIZE_1	32
@@ -41,6 +42,7 @@ union call {
 	struct p2m_nominate nominate;
 	struct p2m_share share;
 	struct p2m_scan scan;
+	struct p2m_share_domain domain;
 	struct p2m_dirty dirty;
 	struct p2m_foreign foreign;
 	struct p2m_pod pod;
@@ -213,6 +215,13 @@ FIXTURE_VARIANT_ADD(abi, share_scan)
 	.size = sizeof(struct p2m_scan),
 };
 
+FIXTURE_VARIANT_ADD(abi, share_domain)
+{
+	.cmd = P2M_SHARE_DOMAIN,
+	.first_size = DOMAIN_SIZE_1,
+	.size = sizeof(struct p2m_share_domain),
+};
+
 FIXTURE_VARIANT_ADD(abi, pod_set)
 {
 	.cmd = P2M_POD_SET,
@@ -311,6 +320,8 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		call->scan.gfn = 0;
 		call->scan.nr = NR_FRAMES;
 		call->scan.max = 0;
+	} else if (cmd == P2M_SHARE_DOMAIN) {
+		call->domain.domain = 5;
 	} else if (cmd == P2M_POD_SET || cmd == P2M_POD_GET) {
 		memset(call->bytes, 0x5a, POD_SIZE_1);
 		call->pod.target = NR_FRAMES;

@@ -622,6 +622,8 @@ static void bench_share_p2m(void)
 	u64 took;
 
 	twins_open(&twins, open_p2m);
+	TEST_ASSERT(!p2m_set_domain(twins.mem[0].fd, 1) &&
+		    !p2m_set_domain(twins.mem[1].fd, 1), "P2M_SHARE_DOMAIN");
 	took = scan(&twins);
 	TEST_ASSERT(p2m_stats(twins.mem[0].fd).merged +
 		    p2m_stats(twins.mem[1].fd).merged == NR_FRAMES,

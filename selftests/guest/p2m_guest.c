@@ -143,6 +143,14 @@ u64 p2m_mem_free(void)
 	return kb << 10;
 }
 
+/* 0 or -errno: see P2M_SHARE_DOMAIN */
+int p2m_set_domain(int fd, u64 domain)
+{
+	struct p2m_share_domain arg = { .size = sizeof(arg), .domain = domain };
+
+	return p2m_call(fd, P2M_SHARE_DOMAIN, &arg);
+}
+
 struct p2m_totals p2m_totals(void)
 {
 	FILE *file = fopen(P2M_TOTALS, "r");

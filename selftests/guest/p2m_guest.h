@@ -103,6 +103,7 @@ struct p2m_stats p2m_stats(int fd);
 struct p2m_audit p2m_audit(int fd);
 struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr);
 u64 p2m_move_all(int fd, unsigned long cmd);
+int p2m_set_domain(int fd, u64 domain);
 
 u64 p2m_mem_free(void);
 

@@ -18,6 +18,8 @@
 #define NR_VCPUS	2
 /* Passes after which a guest writes something else: sharers come together again */
 #define PASSES_ALIKE	4
+/* Of all guests here, but for those of which it is the point */
+#define DOMAIN		7
 /* What a race must see at least */
 #define PASSES		12
 #define RACES		200
@@ -84,6 +86,8 @@ FIXTURE_SETUP(sharing)
 	ASSERT_TRUE(p2m_all_freed());
 	p2m_mem_open(&self->a, NR_FRAMES);
 	p2m_mem_open(&self->b, NR_FRAMES);
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, DOMAIN));
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, DOMAIN));
 	/* p2m_mem_fill() of the same frame of both is the same. */
 	self->b.tag = self->a.tag;
 }
@@ -679,6 +683,8 @@ static int unshare_with_little_memory(struct p2m_mem *other)
 
 	write_number("/sys/fs/cgroup/p2m_sharing_test/cgroup.procs", 0);
 	p2m_mem_open(&own, NR_FRAMES);
+	if (p2m_set_domain(own.fd, DOMAIN))
+		return 6;
 	/* The guest is charged there for good, and this process is not. */
 	write_number("/sys/fs/cgroup/cgroup.procs", 0);
 	own.tag = other->tag;
@@ -885,6 +891,7 @@ TEST_F(sharing, a_candidate_that_changed_or_went_is_no_harm)
 	p2m_mem_fill(&self->a, 0, 64);
 	p2m_mem_fill(&self->b, 0, 64);
 	p2m_mem_open(&gone, NR_FRAMES);
+	ASSERT_EQ(0, p2m_set_domain(gone.fd, DOMAIN));
 	gone.tag = self->a.tag;
 	p2m_mem_fill(&gone, 0, 64);
 	EXPECT_EQ(0, scan_all(gone.fd));
@@ -902,6 +909,236 @@ TEST_F(sharing, a_candidate_that_changed_or_went_is_no_harm)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 64));
 	EXPECT_EQ(64, scan_all(self->b.fd));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 64));
+}
+
+/* ------------------------------------------------------------------ */
+/* Domains                                                             */
+/* ------------------------------------------------------------------ */
+
+FIXTURE(domains)
+{
+	struct p2m_mem a;
+	struct p2m_mem b;
+};
+
+/* As sharing has it, but nobody has said who may share. */
+FIXTURE_SETUP(domains)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	p2m_mem_open(&self->a, NR_FRAMES);
+	p2m_mem_open(&self->b, NR_FRAMES);
+	self->b.tag = self->a.tag;
+}
+
+FIXTURE_TEARDOWN(domains)
+{
+	p2m_mem_close(&self->a);
+	p2m_mem_close(&self->b);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+TEST_F(domains, a_guest_that_nobody_said_may_share_learns_nothing_of_others)
+{
+	struct p2m_scan got;
+
+	p2m_mem_fill(&self->a, 0, 16);
+	p2m_mem_fill(&self->b, 0, 8);
+	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 8, 8));
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 16, 16));
+	/* Its own zero pages are one; and it sees no more of the world. */
+	EXPECT_EQ(15, scan_all(self->a.fd));
+	got = scan_range(self->b.fd, 0, 16, 0);
+	EXPECT_EQ(7, got.done);
+	EXPECT_EQ(7, got.zero);
+	EXPECT_EQ(0, got.busy);
+}
+
+TEST_F(domains, guests_of_one_domain_share_and_no_others)
+{
+	struct p2m_mem c;
+
+	p2m_mem_open(&c, NR_FRAMES);
+	c.tag = self->a.tag;
+	p2m_mem_fill(&self->a, 0, 8);
+	p2m_mem_fill(&self->b, 0, 8);
+	p2m_mem_fill(&c, 0, 8);
+	EXPECT_EQ(P2M_DOMAIN_ALONE, p2m_info(c.fd).domain);
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 1));
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 2));
+	ASSERT_EQ(0, p2m_set_domain(c.fd, 1));
+	EXPECT_EQ(1, p2m_info(c.fd).domain);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	EXPECT_EQ(0, scan_all(self->b.fd));
+	EXPECT_EQ(8, scan_all(c.fd));
+	EXPECT_EQ(0, scan_all(self->b.fd));
+	EXPECT_EQ(16, p2m_totals().pages);
+
+	/* What was seen of a guest is of no use where it went. */
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 1));
+	EXPECT_EQ(8, scan_all(self->b.fd));
+	EXPECT_EQ(8, p2m_totals().pages);
+	p2m_mem_close(&c);
+}
+
+/* A candidate is one only as long as its guest is in the domain. */
+TEST_F(domains, who_has_left_a_domain_is_not_found_there)
+{
+	p2m_mem_fill(&self->a, 0, 8);
+	p2m_mem_fill(&self->b, 0, 8);
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 1));
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 1));
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 2));
+	EXPECT_EQ(0, scan_all(self->b.fd));
+	/* It was not even nominated there. */
+	EXPECT_EQ(0, p2m_audit(self->a.fd).types[3]);
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 1));
+	EXPECT_EQ(8, scan_all(self->a.fd));
+}
+
+TEST_F(domains, to_share_across_domains_is_exdev)
+{
+	struct p2m_share arg;
+
+	p2m_mem_fill(&self->a, 0, 1);
+	p2m_mem_fill(&self->b, 0, 1);
+	arg = share_arg(&self->a, 0, &self->b, 0);
+	EXPECT_EQ(-EXDEV, p2m_call(self->a.fd, P2M_SHARE, &arg));
+	/* Not even whether the handles are right is said. */
+	arg.client_handle++;
+	EXPECT_EQ(-EXDEV, p2m_call(self->a.fd, P2M_SHARE, &arg));
+	EXPECT_EQ(2, p2m_totals().pages);
+}
+
+TEST_F(domains, a_guest_with_shared_frames_stays_where_it_is)
+{
+	u64 done;
+
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 1));
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 1));
+	p2m_mem_fill(&self->a, 0, 8);
+	p2m_mem_fill(&self->b, 0, 8);
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	EXPECT_EQ(8, scan_all(self->b.fd));
+	EXPECT_EQ(-EBUSY, p2m_set_domain(self->a.fd, 2));
+	EXPECT_EQ(-EBUSY, p2m_set_domain(self->a.fd, P2M_DOMAIN_ALONE));
+	EXPECT_EQ(-EBUSY, p2m_set_domain(self->a.fd, P2M_DOMAIN_NEVER));
+	EXPECT_EQ(0, p2m_set_domain(self->a.fd, 1));
+	EXPECT_EQ(1, p2m_info(self->a.fd).domain);
+	ASSERT_EQ(0, unshare_range(self->a.fd, 0, NR_FRAMES, 0, &done));
+	EXPECT_EQ(0, p2m_set_domain(self->a.fd, P2M_DOMAIN_ALONE));
+	EXPECT_EQ(0, scan_all(self->a.fd));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 8));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 8));
+}
+
+TEST_F(domains, a_guest_that_says_no_is_not_looked_at)
+{
+	struct p2m_scan scan = { .size = sizeof(scan), .nr = NR_FRAMES };
+	u64 handle;
+
+	ASSERT_EQ(0, p2m_set_domain(self->a.fd, P2M_DOMAIN_NEVER));
+	p2m_mem_fill(&self->a, 0, 8);
+	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 8, 8));
+	EXPECT_EQ(-EPERM, p2m_call(self->a.fd, P2M_SHARE_SCAN, &scan));
+	EXPECT_EQ(-EPERM, nominate(self->a.fd, 0, &handle));
+	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(self->a.fd).domain);
+	EXPECT_EQ(16, p2m_totals().pages);
+	/* Two that say no are no domain. */
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, P2M_DOMAIN_NEVER));
+	EXPECT_EQ(-EPERM, p2m_call(self->b.fd, P2M_SHARE_SCAN, &scan));
+}
+
+/* What a user who is not root is told, who has both descriptors */
+static int set_domains_as_a_user(int a, int b)
+{
+	if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
+		return 1;
+	if (p2m_set_domain(a, 1) != -EPERM || p2m_set_domain(b, 2) != -EPERM)
+		return 2;
+	/* What it is already; and less than that */
+	if (p2m_set_domain(a, P2M_DOMAIN_ALONE) || p2m_set_domain(b, 1))
+		return 3;
+	if (p2m_set_domain(b, P2M_DOMAIN_ALONE) ||
+	    p2m_set_domain(b, 1) != -EPERM)
+		return 4;
+	if (p2m_set_domain(a, P2M_DOMAIN_NEVER) ||
+	    p2m_set_domain(a, P2M_DOMAIN_NEVER))
+		return 5;
+	/* A no is not taken back. */
+	if (p2m_set_domain(a, P2M_DOMAIN_ALONE) != -EPERM)
+		return 6;
+	return 0;
+}
+
+TEST_F(domains, to_share_more_is_for_the_administrator)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 1));
+	pid = p2m_fork();
+	if (!pid)
+		_exit(set_domains_as_a_user(self->a.fd, self->b.fd));
+	EXPECT_EQ(0, p2m_wait(pid));
+	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(self->a.fd).domain);
+	EXPECT_EQ(P2M_DOMAIN_ALONE, p2m_info(self->b.fd).domain);
+	EXPECT_EQ(0, p2m_set_domain(self->a.fd, 1));
+}
+
+TEST_F_TIMEOUT(domains, a_guest_may_change_while_it_is_scanned, 60)
+{
+	pid_t pid;
+	u64 done;
+	int i;
+
+	p2m_mem_fill(&self->a, 0, 64);
+	p2m_mem_fill(&self->b, 0, 64);
+	pid = p2m_fork();
+	if (!pid) {
+		for (;;) {
+			scan_all(self->a.fd);
+			scan_all(self->b.fd);
+		}
+	}
+	for (i = 0; i < RACES; i++) {
+		p2m_set_domain(self->a.fd, 1 + i % 2);
+		p2m_set_domain(self->b.fd, 1 + i / 2 % 2);
+		p2m_audit(self->a.fd);
+		p2m_audit(self->b.fd);
+		unshare_range(self->a.fd, 0, NR_FRAMES, 0, &done);
+		unshare_range(self->b.fd, 0, NR_FRAMES, 0, &done);
+	}
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(-SIGKILL, p2m_wait(pid));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 64));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 64));
+}
+
+/* Sharers that a page has at most: see the manual. */
+#define MAX_SHARERS	65536UL
+
+TEST_F_TIMEOUT(domains, what_is_more_than_a_page_may_have_has_another, 120)
+{
+	struct p2m_mem large;
+	u64 gfn;
+
+	p2m_mem_open_huge(&large, MAX_SHARERS + P2M_CHUNK);
+	for (gfn = 0; gfn < large.nr; gfn += P2M_CHUNK)
+		READ_ONCE(*p2m_page(&large, gfn));
+	EXPECT_EQ(large.nr, p2m_totals().pages);
+	EXPECT_EQ(large.nr - 2, scan_all(large.fd));
+	EXPECT_EQ(2, p2m_totals().pages);
+	/* Both pages have one sharer less, and then as many as before. */
+	p2m_page(&large, 0)[0] = 1;
+	p2m_page(&large, large.nr - 1)[0] = 1;
+	EXPECT_EQ(4, p2m_totals().pages);
+	p2m_audit(large.fd);
+	p2m_page(&large, 0)[0] = 0;
+	p2m_page(&large, large.nr - 1)[0] = 0;
+	EXPECT_EQ(2, scan_all(large.fd));
+	EXPECT_EQ(2, p2m_totals().pages);
+	p2m_mem_close(&large);
 }
 
 /* ------------------------------------------------------------------ */
@@ -1129,6 +1366,7 @@ static pid_t fork_a_guest(struct p2m_mem *mem, int *ready)
 	if (pid)
 		return pid;
 	p2m_mem_open(&own, NR_FRAMES);
+	TEST_ASSERT(!p2m_set_domain(own.fd, DOMAIN), "P2M_SHARE_DOMAIN");
 	own.tag = mem->tag;
 	p2m_mem_fill(&own, 0, NR_FRAMES);
 	scan_all(own.fd);

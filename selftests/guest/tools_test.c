@@ -281,6 +281,7 @@ TEST_F_TIMEOUT(tools, a_scan_merges_what_is_equal_and_writes_break_it, 120)
 	if (!has_feature(P2M_FEATURE_SHARING) || !has_feature(P2M_FEATURE_AUDIT))
 		SKIP(return, "no sharing");
 	start_vmm(&other, 2);
+	EXPECT_EQ(0, run(P2MCTL "share --domain 3"));
 	EXPECT_EQ(0, run(P2MCTL "share --scan --json"));
 	EXPECT_EQ(3 * SIZE, number_after("\"looked\": "));
 	/* The first is not merged, but what the others are merged with. */
@@ -291,6 +292,28 @@ TEST_F_TIMEOUT(tools, a_scan_merges_what_is_equal_and_writes_break_it, 120)
 	EXPECT_EQ(0, run(P2MCTL "share %d", self->vmm.pid));
 	EXPECT_EQ(SIZE - WRITTEN, number_after("): "));
 	EXPECT_EQ(0, end_vmm(&other));
+}
+
+TEST_F_TIMEOUT(tools, a_guest_shares_with_those_of_its_domain, 120)
+{
+	if (!has_feature(P2M_FEATURE_DOMAIN))
+		SKIP(return, "no domains");
+	EXPECT_EQ(0, run(P2MCTL "share %d", self->vmm.pid));
+	EXPECT_SAID("; alone");
+	EXPECT_EQ(0, run(P2MCTL "share %d --domain 3", self->vmm.pid));
+	EXPECT_SAID("; domain 3");
+	EXPECT_EQ(0, run(P2MCTL "share %d --scan", self->vmm.pid));
+	EXPECT_EQ(REFUSED, run(P2MCTL "share %d --alone", self->vmm.pid));
+	EXPECT_SAID("it has shared frames");
+	/* To say no unshares first. */
+	EXPECT_EQ(0, run(P2MCTL "share %d --never", self->vmm.pid));
+	EXPECT_SAID("; never");
+	EXPECT_EQ(REFUSED, run(P2MCTL "share %d --scan", self->vmm.pid));
+	/* All guests that may be */
+	EXPECT_EQ(0, run(P2MCTL "share --scan"));
+	EXPECT_SAID("0 frames looked at");
+	EXPECT_EQ(USAGE, run(P2MCTL "share %d --never --alone", self->vmm.pid));
+	EXPECT_EQ(USAGE, run(P2MCTL "share --domain 0"));
 }
 
 TEST_F_TIMEOUT(tools, a_scan_keeps_to_its_rate, 120)
