@@ -13,7 +13,8 @@
  * As KSM does, it compares a page with those that are shared already, which do not
  * change, and remembers it if there is none like it.  What it remembers is a hint,
  * in a table of the domain: it may be out of date, overwritten, or of a guest that
- * is gone, or has gone to another domain.  The first zero page is nominated at once, for there will be more.
+ * is gone, or has gone to another domain.  The first zero page is nominated at once,
+ * for there will be more.
  *
  * A batch of frames is held while it is looked at, and unmapped in one go if any of
  * it may be shared.  A candidate is nominated with nothing else held, and the batch
