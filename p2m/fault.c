@@ -130,6 +130,21 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	}
 }
 
+/* See to it that @gfn, which is held, can be touched. */
+static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
+			      bool huge, bool write)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	int err;
+
+	err = p2m_populate(guest, gfn, entry, huge, write);
+	if (!err)
+		err = p2m_check_poison(guest, gfn);
+	if (!err && write)
+		err = p2m_make_writable(guest, gfn);
+	return err;
+}
+
 /**
  * p2m_touch_page() - give a frame a page, as a touch of it would, of 4 KB
  * @guest: the guest
@@ -138,16 +153,13 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -ENOMEM; -EIO if the contents cannot be read; -ENOSPC if the pool of
- * populate-on-demand is empty; -EBUSY if a pager has to be asked.
+ * populate-on-demand is empty; -EHWPOISON if it is broken; -EBUSY if a pager has to be
+ * asked.
  */
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	int err;
+	int err = p2m_make_touchable(guest, gfn, false, write);
 
-	err = p2m_populate(guest, gfn, entry, false, write);
-	if (!err && write)
-		err = p2m_make_writable(guest, gfn);
 	if (err == -EAGAIN || (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn))))
 		err = -EBUSY;
 	return err;
@@ -180,6 +192,8 @@ static vm_fault_t p2m_error(int err)
 		return VM_FAULT_NOPAGE;	/* the signal will be found */
 	case -EAGAIN:
 		return VM_FAULT_RETRY;	/* when the pager has answered */
+	case -EHWPOISON:
+		return VM_FAULT_HWPOISON;
 	default:
 		return VM_FAULT_SIGBUS;
 	}
@@ -194,9 +208,7 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 	struct page *page;
 	int err;
 
-	err = p2m_populate(guest, vmf->pgoff, entry, p2m_fault_huge(vmf), write);
-	if (!err && write)
-		err = p2m_make_writable(guest, vmf->pgoff);
+	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_huge(vmf), write);
 	if (!err) {
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
 		page = p2m_entry_page_of(entry, vmf->pgoff);
@@ -324,7 +336,8 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 	struct page *page = vmf->page;
 
 	if (p2m_entry_type(entry) != p2m_ram_rw ||
-	    p2m_entry_page_of(entry, vmf->pgoff) != page)
+	    p2m_entry_page_of(entry, vmf->pgoff) != page ||
+	    p2m_page_is_poisoned(page))
 		return false;
 	if (!p2m_entry_dirty(entry) && READ_ONCE(guest->log_dirty))
 		return false;
@@ -346,7 +359,9 @@ static int p2m_get_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	if (err)
 		return err;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_make_writable(guest, gfn);
+	err = p2m_check_poison(guest, gfn);
+	if (!err)
+		err = p2m_make_writable(guest, gfn);
 	set_active_memcg(old);
 	put_p2m_gfn(&guest->lock, gfn);
 	return err;

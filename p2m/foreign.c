@@ -181,8 +181,8 @@ static int p2m_foreign_range(struct p2m_guest *guest, struct p2m_foreign *arg)
  * @file: for p2m_foreign_mapped(), which is to be called next
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC, -EIO, -EBUSY or
- * -EINTR as uapi/p2m.h has it.
+ * Return: 0; -EINVAL, -ERANGE, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC, -EIO, -EHWPOISON,
+ * -EBUSY or -EINTR as uapi/p2m.h has it.
  */
 int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
 		    struct file **file)

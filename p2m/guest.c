@@ -401,13 +401,17 @@ void p2m_page_hold(struct page *page)
  * @page: the page
  *
  * Context: any.
- * Return: whether there are.
+ * Return: whether there are; false if it is poisoned.
  */
 bool p2m_page_is_zero(struct page *page)
 {
-	void *addr = kmap_local_page(page);
-	bool zero = !memchr_inv(addr, 0, PAGE_SIZE);
+	bool zero;
+	void *addr;
 
+	if (p2m_page_is_poisoned(page))
+		return false;
+	addr = kmap_local_page(page);
+	zero = !memchr_inv(addr, 0, PAGE_SIZE);
 	kunmap_local(addr);
 	return zero;
 }
@@ -417,12 +421,15 @@ bool p2m_page_is_zero(struct page *page)
  * @page: the page
  * @order: of the entry
  *
+ * If it is poisoned, nobody is given it again: see poison.c.
+ *
  * Context: any.
  */
 void p2m_pages_free(struct page *page, unsigned int order)
 {
 	percpu_counter_sub(&p2m_total_pages, 1L << order);
-	put_page(page);
+	if (!PageCompound(page) || !p2m_pages_poisoned(page, order))
+		put_page(page);
 }
 
 /**

@@ -51,7 +51,7 @@
 	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy) \
 	x(shattered) x(collapsed) x(merged) x(unshared) \
 	x(pod_populated) x(pod_swept) x(pod_exhausted) x(dirtied) x(events) \
-	x(foreign) x(pod_looked)
+	x(foreign) x(pod_looked) x(broken)
 
 /** struct p2m_counters - one CPU's share of a guest's counters */
 struct p2m_counters {
@@ -207,6 +207,12 @@ static inline bool p2m_is_ram(struct p2m_entry entry)
 	       p2m_entry_type(entry) == p2m_logdirty;
 }
 
+/* Has somebody found a memory error in it?  Of a large page, in this part? */
+static inline bool p2m_page_is_poisoned(struct page *page)
+{
+	return PageHWPoison(page);
+}
+
 /* range.c */
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned long nr, struct p2m_range *range);
@@ -238,6 +244,12 @@ int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page);
 void p2m_store_free(struct p2m_guest *guest, unsigned long gfn);
 
+/* poison.c */
+int p2m_page_copy(struct page *to, struct page *from);
+bool p2m_pages_poisoned(struct page *page, unsigned int order);
+void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
+int p2m_check_poison(struct p2m_guest *guest, unsigned long gfn);
+
 /* pager.c */
 int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg);
 int p2m_pager_detach(struct p2m_guest *guest);
@@ -258,6 +270,8 @@ int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 /* sharing.c, scan.c */
 void p2m_sharing_init(void);
 void p2m_shared_drop(struct p2m_guest *guest, struct page *page);
+void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
+		     struct page *page);
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg);
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg);

@@ -147,7 +147,10 @@ static void p2m_change_types(struct p2m_guest *guest, unsigned long first,
 	}
 }
 
-/* Give each frame that has a part of a larger page one of its own, in use again. */
+/*
+ * Give each frame that has a part of a larger page one of its own, in use again; but
+ * where the part is poisoned, none.
+ */
 static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 			   struct list_head *pages)
 {
@@ -161,10 +164,14 @@ static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 		if (p2m_entry_type(entry) == p2m_paging_out)
 			entry = p2m_retype_entry(entry, p2m_ram_rw);
 		new = list_first_entry(pages, struct page, lru);
-		list_del(&new->lru);
-		copy_highpage(new, old);
-		__SetPageUptodate(new);
-		p2m_change_entry(guest, gfn, p2m_repage_entry(entry, new));
+		if (p2m_page_copy(new, old)) {
+			p2m_set_broken(guest, gfn);
+		} else {
+			list_del(&new->lru);
+			__SetPageUptodate(new);
+			p2m_change_entry(guest, gfn,
+					 p2m_repage_entry(entry, new));
+		}
 		p2m_pages_free(old, P2M_4K);
 		cond_resched();
 	}
@@ -225,7 +232,8 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * Takes as many pages as it gives back, but first.
+ * Takes as many pages as it gives back, but first.  A frame whose part of the page is
+ * poisoned is broken afterwards.
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -EBUSY if somebody else has a reference to a part of a larger page;
@@ -270,7 +278,10 @@ static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 	return true;
 }
 
-/* Has nobody but the map and page tables a reference to a page of the chunk? */
+/*
+ * Has nobody but the map and page tables a reference to a page of the chunk, and is
+ * none poisoned?
+ */
 static bool p2m_is_free(struct p2m_guest *guest, unsigned long first)
 {
 	struct page *page;
@@ -278,13 +289,14 @@ static bool p2m_is_free(struct p2m_guest *guest, unsigned long first)
 
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
-		if (page_count(page) > 1 + p2m_page_mapcount(page))
+		if (page_count(page) > 1 + p2m_page_mapcount(page) ||
+		    p2m_page_is_poisoned(page))
 			return false;
 	}
 	return true;
 }
 
-/* Copy the pages of a chunk that is not mapped, unless somebody has hold of one. */
+/* Copy the pages of a chunk that is not mapped, if they are the map's, and sound. */
 static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 			  struct page *large)
 {
@@ -293,9 +305,8 @@ static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 
 	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, first + i));
-		if (page_count(page) != 1)
+		if (page_count(page) != 1 || p2m_page_copy(large + i, page))
 			return -EBUSY;
-		copy_highpage(large + i, page);
 		cond_resched();
 	}
 	return 0;

@@ -65,7 +65,8 @@
 	x(paged,	0)		/* in the store, or with the pager */ \
 	x(paging_in,	0)		/* the pager has been asked for it */ \
 	x(pod,		0)		/* to be populated on demand */	\
-	x(prepped,	P2M_RWX)	/* a page, filled; not resumed yet */
+	x(prepped,	P2M_RWX)	/* a page, filled; not resumed yet */ \
+	x(broken,	0)		/* lost: its page was poisoned */
 
 /** enum p2m_type - what a gfn is */
 enum p2m_type {

@@ -493,6 +493,8 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 		page = ERR_PTR(-ENOENT);
 	} else if (page_count(page) != 1) {
 		page = ERR_PTR(-EBUSY);
+	} else if (p2m_page_is_poisoned(page)) {
+		page = ERR_PTR(-EHWPOISON);
 	} else {
 		get_page(page);
 		*number = page_private(page);
@@ -543,8 +545,8 @@ static int p2m_copy_to_pager(u64 addr, struct page *page)
  * @arg: which, and where to
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EFAULT, -EINTR or
- * -ENOMEM as uapi/p2m.h has it.
+ * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EHWPOISON, -EFAULT,
+ * -EINTR or -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 {

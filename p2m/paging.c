@@ -46,32 +46,36 @@ static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
  * @page: its page
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -ENOMEM if the store is full.
+ * Return: 0; -ENOMEM if the store is full; -EHWPOISON if @page is poisoned.
  */
 int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page)
 {
 	struct page *to = p2m_store_page(guest, gfn);
+	int err;
 
 	if (IS_ERR(to))
 		return PTR_ERR(to);
-	copy_highpage(to, page);
+	p2m_store_account(1);
+	err = p2m_page_copy(to, page);
 	set_page_dirty(to);
 	put_page(to);
-	p2m_store_account(1);
-	return 0;
+	if (err)
+		p2m_store_free(guest, gfn);
+	return err;
 }
 
 static int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
 			  struct page *page)
 {
 	struct page *from = p2m_store_page(guest, gfn);
+	int err;
 
 	if (IS_ERR(from))
 		return PTR_ERR(from);
-	copy_highpage(page, from);
+	err = p2m_page_copy(page, from);
 	put_page(from);
-	return 0;
+	return err;
 }
 
 /**
@@ -181,7 +185,8 @@ static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
  * Nominate what there is in [gfn, end), a batch: only pages that nobody
  * references but the map, and the page tables that are going to be zapped; those
  * that the pager has nominated as well.  In @busy a bit is set for each frame whose
- * page somebody does, counted from @gfn.  Returns the end of what was looked at.
+ * page somebody does, or is poisoned, counted from @gfn.  Returns the end of what was
+ * looked at.
  */
 static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
 					unsigned long gfn, unsigned long end,
@@ -201,7 +206,8 @@ static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
 		    p2m_entry_type(entry) != p2m_paging_out)
 			continue;
 		page = p2m_entry_page(entry);
-		if (page_count(page) > 1 + p2m_page_mapcount(page)) {
+		if (page_count(page) > 1 + p2m_page_mapcount(page) ||
+		    p2m_page_is_poisoned(page)) {
 			*busy |= BIT_ULL(gfn - first);
 			continue;
 		}
@@ -214,7 +220,7 @@ static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
 /*
  * Move one nominated, unmapped frame to the store.  Returns -EBUSY, and the
  * frame is what it was, if somebody got hold of the page before it was
- * unmapped, and -ENOMEM if the store is full.
+ * unmapped, or it is poisoned, and -ENOMEM if the store is full.
  */
 static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -229,6 +235,8 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 	 * raised the count, and drops it).
 	 */
 	err = page_count(page) == 1 ? p2m_store_write(guest, gfn, page) : -EBUSY;
+	if (err == -EHWPOISON)
+		err = -EBUSY;
 	trace_p2m_evict(guest->id, gfn, err);
 	if (err) {
 		p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));

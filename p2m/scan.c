@@ -229,7 +229,7 @@ static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 	struct p2m_entry entry = p2m_get_entry(&batch->guest->map, here.gfn);
 	struct page *page = p2m_entry_page_of(entry, here.gfn);
 
-	if (!p2m_is_ram(entry))
+	if (!p2m_is_ram(entry) || p2m_page_is_poisoned(page))
 		return;
 	if (p2m_page_is_zero(page)) {
 		batch->hash[i] = batch->domain->zero_hash;

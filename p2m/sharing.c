@@ -101,7 +101,7 @@ static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
 /**
  * p2m_hash_page() - a hash of what is in a page, which may be changing
  * @domain: that of the page's guest
- * @page: the page
+ * @page: the page, not poisoned
  *
  * Context: any.
  * Return: the hash; another one in every domain.
@@ -115,12 +115,17 @@ u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
 	return hash;
 }
 
+/* False if one of them is poisoned. */
 static bool p2m_pages_equal(struct page *page1, struct page *page2)
 {
-	void *addr1 = kmap_local_page(page1);
-	void *addr2 = kmap_local_page(page2);
-	bool equal = !memcmp(addr1, addr2, PAGE_SIZE);
+	void *addr1, *addr2;
+	bool equal;
 
+	if (p2m_page_is_poisoned(page1) || p2m_page_is_poisoned(page2))
+		return false;
+	addr1 = kmap_local_page(page1);
+	addr2 = kmap_local_page(page2);
+	equal = !memcmp(addr1, addr2, PAGE_SIZE);
 	kunmap_local(addr2);
 	kunmap_local(addr1);
 	return equal;
@@ -278,6 +283,20 @@ static void p2m_shared_leave(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
+ * p2m_shared_quit() - a frame, which has no page any more, was of type shared
+ * @guest: the guest
+ * @gfn: the frame
+ * @page: the page that it had
+ *
+ * Context: process context, holding @gfn.
+ */
+void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
+		     struct page *page)
+{
+	p2m_shared_leave(guest, gfn, p2m_shared_of(page));
+}
+
+/**
  * p2m_shared_drop() - a guest goes, and one of its entries of type shared
  * @guest: the guest, which nobody uses any more
  * @page: the page of that entry
@@ -319,6 +338,13 @@ static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 	return true;
 }
 
+/* May frames of this domain join it?  Holding the bucket. */
+static bool p2m_shared_is_open(struct p2m_shared *shared,
+			       struct p2m_domain *domain)
+{
+	return shared->domain == domain && !p2m_page_is_poisoned(shared->page);
+}
+
 /*
  * The page of a domain in the table with these contents, holding the bucket; or NULL.
  */
@@ -332,7 +358,7 @@ static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket,
 
 	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
 		shared = rb_entry(node, struct p2m_shared, node);
-		if (shared->domain != domain)
+		if (!p2m_shared_is_open(shared, domain))
 			continue;
 		if (p2m_pages_equal(shared->page, page))
 			return shared;
@@ -353,12 +379,14 @@ static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket,
 bool p2m_shared_known(struct p2m_domain *domain, u64 hash)
 {
 	struct p2m_bucket *bucket = p2m_bucket(hash);
+	struct p2m_shared *shared;
 	struct rb_node *node;
 	bool known = false;
 
 	spin_lock(&bucket->lock);
 	rb_for_each(node, &hash, &bucket->pages, p2m_shared_cmp_hash) {
-		known = rb_entry(node, struct p2m_shared, node)->domain == domain;
+		shared = rb_entry(node, struct p2m_shared, node);
+		known = p2m_shared_is_open(shared, domain);
 		if (known)
 			break;
 	}
@@ -445,13 +473,15 @@ int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 		return hash && p2m_shared_of(page)->hash != hash ? -ENOENT : 0;
 	if (guest->domain->number == P2M_DOMAIN_NEVER)
 		return -EPERM;
-	if (!p2m_is_ram(entry) ||
+	if (!p2m_is_ram(entry) || p2m_page_is_poisoned(page) ||
 	    (hash && p2m_hash_page(guest->domain, page) != hash))
 		return -ENOENT;
 	err = p2m_shatter(guest, gfn);
 	if (err)
 		return err;
 	page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	if (!page)
+		return -ENOENT;
 	p2m_change_type(guest, gfn, p2m_shared);
 	p2m_unmap(guest, gfn, 1);
 	err = p2m_nominate_unmapped(guest, gfn,
@@ -586,6 +616,8 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 	if (from == to)
 		return 0;
 	/* Both frames are held and shared, so that neither page changes. */
+	if (p2m_page_is_poisoned(from->page) || p2m_page_is_poisoned(to->page))
+		return -EHWPOISON;
 	if (!p2m_pages_equal(from->page, to->page))
 		return -EILSEQ;
 	sharer = p2m_sharer_alloc(client, arg->client_gfn);
@@ -616,8 +648,8 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
  * @arg: which frames; see uapi/p2m.h
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EILSEQ, -EMLINK or -ENOMEM as
- * uapi/p2m.h has it.
+ * Return: 0; -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EHWPOISON, -EILSEQ, -EMLINK or
+ * -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg)
@@ -659,6 +691,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_shared *shared = p2m_shared_of(page);
 	struct page *copy;
+	int err;
 
 	if (p2m_shared_take(guest, shared)) {
 		p2m_make_own(guest, gfn, page);
@@ -666,7 +699,11 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
 		copy = p2m_page_alloc(gfp);
 		if (!copy)
 			return -ENOMEM;
-		copy_highpage(copy, page);
+		err = p2m_page_copy(copy, page);
+		if (err) {
+			p2m_pages_free(copy, P2M_4K);
+			return err;
+		}
 		__SetPageUptodate(copy);
 		p2m_make_own(guest, gfn, copy);
 		p2m_shared_leave(guest, gfn, shared);
@@ -681,7 +718,8 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
  * @gfn: the frame, of type shared
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; or -ENOMEM, and it is shared as before.
+ * Return: 0; or -ENOMEM, or -EHWPOISON if the page is poisoned, and it is shared as
+ * before.
  */
 int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -716,6 +754,8 @@ static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 		err = p2m_unshare_unmapped(guest, gfn, GFP_HIGHUSER |
 					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
 		trace_p2m_unshare(guest->id, gfn, err);
+		if (err == -EHWPOISON)
+			continue;
 		if (err) {
 			range->next = gfn;
 			return err;

@@ -45,7 +45,7 @@ P2M_FOREIGN_MAX = 1 << 16
 
 # Types of frames, in the order of their numbers
 TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "paging_in", "pod",
-         "prepped")
+         "prepped", "broken")
 
 # Fields of the structures, after size and flags; 64 bits each
 INFO = ("features", "guest", "gfns", "domain")
@@ -53,7 +53,7 @@ STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "busy", "retries", "lock_waits", "lock_deadlocks", "shattered",
          "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
          "pod_exhausted", "dirtied", "events", "foreign", "shared",
-         "pod_looked")
+         "pod_looked", "broken")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
 AUDIT = ("errors", "pages", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)))
 DOMAIN = ("domain",)

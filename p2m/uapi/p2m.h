@@ -37,6 +37,16 @@
  *   on demand and its pool is empty (see P2M_POD_SET), and is an out-of-memory
  *   event (VM_FAULT_OOM) when no page can be allocated.
  *
+ *   When the hardware has found a memory error in a page, the frames that have it
+ *   are lost.  A touch of such a frame raises SIGBUS with BUS_MCEERR_AR, in KVM_RUN
+ *   too, as for other memory: QEMU gives the guest a machine check then.  From the
+ *   first touch on the frame has no page and is of type broken, for as long as the
+ *   guest lives.  If a page of 2 MB has an error, it is made 512 pages, and the frame
+ *   with the error is broken; if somebody holds a reference to it, it stays one page,
+ *   mapped as 4 KB.  The calls pass over a frame whose page has an error, and where
+ *   they have @busy, may count it there.  The page is never used again; a page of
+ *   2 MB that had an error in it is lost to the host as a whole.
+ *
  * THE CALLS
  *
  *   All are ioctls on the guest's descriptor.  Another process gets at it with
@@ -247,6 +257,7 @@
  *       ENOSPC    the guest is populated on demand, its pool is empty, and no
  *                 zero pages were found: see P2M_POD_SET
  *       EIO       the store could not be read
+ *       EHWPOISON  there is a memory error in the page of a frame
  *       EBUSY     somebody references a page of 2 MB, or is asked for a page
  *                 and has not answered: try again
  *       EINTR     a signal came before all had pages
@@ -322,6 +333,7 @@
  *     nothing.
  *     ENOENT     the frame is not nominated, or not any more: it was touched
  *     EBUSY      somebody holds its page for the moment, another P2M_EVICT maybe
+ *     EHWPOISON  there is a memory error in its page
  *     EFAULT     @addr cannot be written to; the frame is still nominated
  *
  *   P2M_PREP (struct p2m_page)
@@ -414,6 +426,7 @@
  *       ERANGE     a gfn is at or past its guest's end
  *       EXDEV      the guests are not in one domain
  *       ESTALE     a handle does not name what is in its frame now
+ *       EHWPOISON  there is a memory error in one of the pages
  *       EILSEQ     the contents differ
  *       EMLINK     the source's page has as many sharers as it can have (65536)
  *       ENOMEM     no memory
@@ -502,6 +515,7 @@ struct p2m_info {
  * @foreign: out: frames that foreign mappings were made of
  * @shared: out: frames that have a page now that others may have too
  * @pod_looked: out: chunks of 2 MB that touches looked into for zero pages
+ * @broken: out: frames lost to memory errors
  */
 struct p2m_stats {
 	__u32 size;
@@ -528,6 +542,7 @@ struct p2m_stats {
 	__u64 foreign;
 	__u64 shared;
 	__u64 pod_looked;
+	__u64 broken;
 };
 
 /** P2M_AUDIT_TYPES - types that p2m_audit has room for */
@@ -540,7 +555,7 @@ struct p2m_stats {
  * @errors: out: how many things do not agree; anything but 0 is a bug
  * @pages: out: frames that have a page
  * @types: out: frames by type: nothing there, ram_rw, logdirty, shared,
- * paging_out, paged, paging_in, pod, ... (see p2m/map.h)
+ * paging_out, paged, paging_in, pod, prepped, broken (see p2m/map.h)
  */
 struct p2m_audit {
 	__u32 size;

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Poisoned pages: the hardware has found a memory error in them.
+ *
+ *	                touch, shatter
+ *	 (has a page) -----------------> broken
+ *
+ * The memory manager marks the page (PageHWPoison), and for a page of ours does
+ * nothing else: it is not on a list of pages to be reclaimed, and has no mapping, so
+ * the memory manager cannot tell who maps it.  So each that is about to read a page,
+ * or to map it, looks at the mark first.
+ *
+ * A touch makes the frame broken: it has no page any more, and this touch and each
+ * later one raises SIGBUS with BUS_MCEERR_AR; KVM does so for a touch by the guest,
+ * and the VMM gives the guest its machine check.  Other frames go on, those that
+ * shared the page until they are touched.  A page of 2 MB is shattered, so that 511
+ * frames of the chunk keep their contents.  If it cannot be, because somebody has a
+ * reference to it, the frame keeps its page, and each touch finds the mark again.
+ *
+ * A service passes over a poisoned page, as if somebody held it; p2m_page_copy()
+ * says so even if the error is found only by copying.
+ *
+ * NOBODY GETS THE PAGE AGAIN.  The page allocator keeps a poisoned page of 4 KB.  But
+ * it would give out a page of 2 MB again, the poisoned part as well: so the reference
+ * to that part is never dropped.  See p2m_pages_free().
+ */
+
+#include <linux/highmem.h>
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+
+#include "guest.h"
+
+/**
+ * p2m_page_copy() - copy a page of 4 KB, or a part of one, that may be poisoned
+ * @to: where to
+ * @from: where from
+ *
+ * Context: process context, holding no page lock; may sleep.
+ * Return: 0; -EHWPOISON if @from is poisoned, and what is in @to does not count.
+ */
+int p2m_page_copy(struct page *to, struct page *from)
+{
+	unsigned long left;
+	void *dst, *src;
+
+	if (p2m_page_is_poisoned(from))
+		return -EHWPOISON;
+	src = kmap_local_page(from);
+	dst = kmap_local_page(to);
+	left = copy_mc_to_kernel(dst, src, PAGE_SIZE);
+	kunmap_local(dst);
+	kunmap_local(src);
+	if (!left)
+		return 0;
+	/* Nobody may have told the memory manager so far. */
+	if (IS_ENABLED(CONFIG_MEMORY_FAILURE))
+		memory_failure(page_to_pfn(from), 0);
+	return -EHWPOISON;
+}
+
+/**
+ * p2m_pages_poisoned() - is any of the pages of an entry poisoned?
+ * @page: the first one
+ * @order: of the entry
+ *
+ * Context: any.
+ * Return: whether there is one.
+ */
+bool p2m_pages_poisoned(struct page *page, unsigned int order)
+{
+	unsigned int i;
+
+	for (i = 0; i < 1U << order; i++)
+		if (p2m_page_is_poisoned(page + i))
+			return true;
+	return false;
+}
+
+/**
+ * p2m_set_broken() - the contents of a frame are lost
+ * @guest: the guest
+ * @gfn: the frame, which has an entry of 4 KB.  Its page is the caller's now.
+ *
+ * Context: process context, holding @gfn.
+ */
+void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn)
+{
+	p2m_change_type(guest, gfn, p2m_broken);
+	p2m_count_event(guest, broken);
+}
+
+/* A frame with a page of its own, or a shared one, loses it. */
+static void p2m_break_page(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct page *page = p2m_entry_page(entry);
+
+	/* As who takes a page away does: see guest.h. */
+	if (p2m_is_ram(entry))
+		p2m_change_type(guest, gfn, p2m_paging_out);
+	p2m_unmap(guest, gfn, 1);
+	p2m_set_broken(guest, gfn);
+	if (p2m_entry_type(entry) == p2m_shared)
+		p2m_shared_quit(guest, gfn, page);
+	else
+		p2m_pages_free(page, P2M_4K);
+}
+
+/* Some page of a chunk with a large page is poisoned. */
+static void p2m_break_chunk(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
+
+	if (!p2m_shatter(guest, gfn))
+		return;
+	/* At least let nobody map all of it at once. */
+	if (p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
+	    !p2m_split(guest, gfn))
+		p2m_unmap(guest, first, P2M_CHUNK_GFNS);
+}
+
+/**
+ * p2m_check_poison() - is a frame that is touched to be had?
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * If its page is poisoned, the frame becomes broken, if possible.  If another frame
+ * has the same entry, and its page is poisoned, they have different entries then.
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -EHWPOISON if it is broken, or its page poisoned.
+ */
+int p2m_check_poison(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct page *page = p2m_entry_page(entry);
+	bool poisoned;
+
+	if (p2m_entry_type(entry) == p2m_broken)
+		return -EHWPOISON;
+	if (!page || !p2m_pages_poisoned(page, p2m_entry_order(entry)))
+		return 0;
+	poisoned = p2m_page_is_poisoned(p2m_entry_page_of(entry, gfn));
+	if (PageCompound(page))
+		p2m_break_chunk(guest, gfn);
+	else
+		p2m_break_page(guest, gfn);
+	return poisoned ? -EHWPOISON : 0;
+}
