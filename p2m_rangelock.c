@@ -1244,9 +1244,10 @@ static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
 
 	if (likely(node))
 		return node;
-	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT |
-			     (wait == P2M_TRY ? GFP_NOWAIT | __GFP_NOWARN :
-						GFP_KERNEL));
+	/* Who asks can be told that there is no memory: nobody is killed for it. */
+	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT | __GFP_NOWARN |
+			     (wait == P2M_TRY ? GFP_NOWAIT :
+						GFP_KERNEL | __GFP_RETRY_MAYFAIL));
 }
 
 /* Does the current task own every node of the cover of [@chunk, @end)? */

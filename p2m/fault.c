@@ -74,7 +74,7 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		return 0;
 	}
-	page = p2m_page_alloc(GFP_HIGHUSER | __GFP_ZERO);
+	page = p2m_page_alloc(__GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	__SetPageUptodate(page);
@@ -316,6 +316,24 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	return err ? p2m_error(err) : VM_FAULT_LOCKED;
 }
 
+/*
+ * There is no memory for a touch, and nothing is held, but for mmap_lock.  It cannot
+ * be told so, as a service is; so it is an out-of-memory event, as for any memory.
+ * Not before now: somebody who is killed for it may wait for what was held.
+ */
+static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
+{
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
+
+	set_active_memcg(old);
+	if (!page)
+		return VM_FAULT_OOM;
+	/* There is memory again: let it be touched again. */
+	__free_page(page);
+	return VM_FAULT_NOPAGE;
+}
+
 static vm_fault_t p2m_fault(struct vm_fault *vmf)
 {
 	struct p2m_guest *guest = vmf->vma->vm_private_data;
@@ -326,7 +344,7 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 	/* May let go of the guest. */
 	ret = p2m_touch(vmf, guest);
 	set_active_memcg(old);
-	return ret;
+	return ret == VM_FAULT_OOM ? p2m_fault_oom(guest) : ret;
 }
 
 /* Does the map, at this instant, allow writes to this page? */
@@ -390,6 +408,8 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		if (tries)
 			break;
 		err = p2m_get_and_make_writable(guest, vmf->pgoff);
+		if (err == -ENOMEM)
+			return p2m_fault_oom(guest);
 		if (err)
 			return p2m_error(err);
 	}

@@ -347,14 +347,14 @@ void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
 
 /**
  * p2m_page_alloc() - a page for the map
- * @gfp: GFP_HIGHUSER, and __GFP_ZERO if it is not going to be filled
+ * @gfp: __GFP_ZERO if it is not going to be filled; else 0
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL.
  */
 struct page *p2m_page_alloc(gfp_t gfp)
 {
-	struct page *page = alloc_page(gfp | __GFP_ACCOUNT);
+	struct page *page = alloc_page(P2M_GFP_PAGE | gfp);
 
 	if (page)
 		percpu_counter_inc(&p2m_total_pages);

@@ -183,7 +183,7 @@ static int p2m_list_alloc(struct list_head *list, unsigned int nr)
 	struct page *page;
 
 	while (nr--) {
-		page = p2m_page_alloc(GFP_HIGHUSER | __GFP_NOWARN);
+		page = p2m_page_alloc(0);
 		if (!page)
 			return -ENOMEM;
 		list_add(&page->lru, list);

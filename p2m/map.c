@@ -124,7 +124,7 @@ static u64 p2m_table_entry(u64 *table)
 
 static u64 *p2m_table_alloc(void)
 {
-	return (u64 *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	return (u64 *)get_zeroed_page(P2M_GFP_KERNEL);
 }
 
 static void p2m_table_free_rcu(struct rcu_head *head)

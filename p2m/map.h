@@ -26,6 +26,7 @@
 #ifndef _P2M_MAP_H
 #define _P2M_MAP_H
 
+#include <linux/gfp.h>
 #include <linux/mm.h>
 #include <linux/types.h>
 
@@ -44,6 +45,14 @@
 #define P2M_STORED		(1ULL << 56)
 #define P2M_PAGER		(1ULL << 57)
 #define P2M_WHERE		(P2M_STORED | P2M_PAGER)
+
+/*
+ * How to allocate what a guest is charged for: as hard as can be without killing for
+ * it.  A service says ENOMEM then; for a touch see p2m_fault_oom().
+ */
+#define P2M_GFP_HARD		(__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+#define P2M_GFP_KERNEL		(GFP_KERNEL_ACCOUNT | P2M_GFP_HARD)
+#define P2M_GFP_PAGE		(GFP_HIGHUSER | __GFP_ACCOUNT | P2M_GFP_HARD)
 
 #define P2M_TABLE_BITS		9
 #define P2M_TABLE_ENTRIES	(1 << P2M_TABLE_BITS)

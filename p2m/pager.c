@@ -205,7 +205,7 @@ static int p2m_pager_pend(struct p2m_pager *pager, fl_owner_t id,
 
 	xa_lock(&pager->pending);
 	/* May let go of the lock to allocate: look at the owner afterwards. */
-	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags), GFP_KERNEL);
+	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags), P2M_GFP_KERNEL);
 	if (!pager->owner || (id && pager->owner != id)) {
 		if (!err)
 			__xa_erase(&pager->pending, gfn);
@@ -586,7 +586,7 @@ out:
 static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	struct page *page = p2m_page_alloc(GFP_HIGHUSER);
+	struct page *page = p2m_page_alloc(0);
 	unsigned long left;
 	void *to;
 

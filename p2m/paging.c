@@ -36,7 +36,7 @@
 static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
 {
 	return shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
-					   GFP_HIGHUSER | __GFP_NOWARN);
+					   GFP_HIGHUSER | P2M_GFP_HARD);
 }
 
 /**
@@ -116,7 +116,7 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 
 	if (!p2m_entry_in_store(entry))
 		return -EIO;
-	page = p2m_page_alloc(GFP_HIGHUSER);
+	page = p2m_page_alloc(0);
 	if (!page) {
 		err = -ENOMEM;
 		goto out;

@@ -132,7 +132,7 @@ static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
 	if (order)
 		page = p2m_huge_alloc(__GFP_ZERO);
 	else
-		page = p2m_page_alloc(GFP_HIGHUSER | __GFP_ZERO);
+		page = p2m_page_alloc(__GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	if (!order)

@@ -200,7 +200,7 @@ static int p2m_sharer_cmp_guest(const void *key, const struct rb_node *node)
 static struct p2m_sharer *p2m_sharer_alloc(struct p2m_guest *guest,
 					   unsigned long gfn)
 {
-	struct p2m_sharer *sharer = kmalloc(sizeof(*sharer), GFP_KERNEL_ACCOUNT);
+	struct p2m_sharer *sharer = kmalloc(sizeof(*sharer), P2M_GFP_KERNEL);
 
 	if (sharer) {
 		sharer->guest = guest->id;
@@ -432,7 +432,7 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	/* See p2m_evict(): no new reference can come. */
 	if (page_count(page) != 1)
 		return -EBUSY;
-	shared = kzalloc(sizeof(*shared), GFP_KERNEL_ACCOUNT);
+	shared = kzalloc(sizeof(*shared), P2M_GFP_KERNEL);
 	sharer = p2m_sharer_alloc(guest, gfn);
 	if (!shared || !sharer) {
 		kfree(shared);
@@ -685,8 +685,7 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 /* ------------------------------------------------------------------ */
 
 /* A frame of type shared, held and unmapped, gets a page of its own. */
-static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
-				gfp_t gfp)
+static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_shared *shared = p2m_shared_of(page);
@@ -696,7 +695,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
 	if (p2m_shared_take(guest, shared)) {
 		p2m_make_own(guest, gfn, page);
 	} else {
-		copy = p2m_page_alloc(gfp);
+		copy = p2m_page_alloc(0);
 		if (!copy)
 			return -ENOMEM;
 		err = p2m_page_copy(copy, page);
@@ -727,7 +726,7 @@ int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
 
 	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
 	p2m_unmap(guest, gfn, 1);
-	err = p2m_unshare_unmapped(guest, gfn, GFP_HIGHUSER);
+	err = p2m_unshare_unmapped(guest, gfn);
 	trace_p2m_unshare(guest->id, gfn, err);
 	return err;
 }
@@ -750,9 +749,7 @@ static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 			break;
 		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) != p2m_shared)
 			continue;
-		/* Nobody waits for it: not worth killing for. */
-		err = p2m_unshare_unmapped(guest, gfn, GFP_HIGHUSER |
-					   __GFP_RETRY_MAYFAIL | __GFP_NOWARN);
+		err = p2m_unshare_unmapped(guest, gfn);
 		trace_p2m_unshare(guest->id, gfn, err);
 		if (err == -EHWPOISON)
 			continue;

@@ -57,7 +57,8 @@
  *   it (sizeof).  A caller older than the kernel passes less and is given
  *   less; a newer one may pass more, if what the kernel does not know is zero.
  *   Reserved fields must be zero.  A call that fails has changed nothing, and
- *   has not written to the structure.
+ *   has not written to the structure.  ENOMEM is also that the memory cgroup of
+ *   the guest is at its limit: no call has anybody killed for that.
  *
  *   Common to all:
  *     ENOTTY     no such call

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What a guest costs is charged to the cgroup of the process that opened it, whoever
+ * makes it grow; and when that is at its limit, services say ENOMEM and nobody dies.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "p2m_guest.h"
+#include "kselftest_harness.h"
+
+#define CGROUPS		"/sys/fs/cgroup"
+#define NR_FRAMES	(8 * P2M_CHUNK)
+#define CONSOLE_LEVEL	8	/* of syslog(2) */
+/* Frames that two CPUs' stocks of charged pages can stand for, and more */
+#define SLACK		1024UL
+
+/* A file of the VMM's cgroup, or of the root one, to be written to or read */
+static int open_file(const char *name, int flags)
+{
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), CGROUPS "/%s", name);
+	fd = open(path, flags | O_CLOEXEC);
+	TEST_ASSERT(fd >= 0, "open %s", path);
+	return fd;
+}
+
+static void put(const char *name, const char *format, ...)
+{
+	int fd = open_file(name, O_WRONLY), n;
+	char text[64];
+	va_list args;
+
+	va_start(args, format);
+	n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	TEST_ASSERT(write(fd, text, n) == n, "write %s to %s", text, name);
+	close(fd);
+}
+
+/* A number in a file; after @key, if there is one */
+static u64 get(const char *name, const char *key)
+{
+	int fd = open_file(name, O_RDONLY);
+	char text[4096], *at = text;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	TEST_ASSERT(n > 0, "read %s", name);
+	close(fd);
+	text[n] = 0;
+	if (key) {
+		at = strstr(text, key);
+		TEST_ASSERT(at, "no %s in %s", key, name);
+		at += strlen(key);
+	}
+	return strtoul(at, NULL, 0);
+}
+
+static u64 killed(void)
+{
+	return get("p2m/memory.events", "oom_kill ");
+}
+
+FIXTURE(memory)
+{
+	struct p2m_mem mem;	/* of the guest of a process in the cgroup */
+	pid_t vmm;
+	int socket;		/* to tell that process to touch all frames */
+};
+
+FIXTURE_VARIANT(memory)
+{
+	void *(*map)(int fd, u64 gfn, u64 nr);
+};
+
+FIXTURE_VARIANT_ADD(memory, small)
+{
+	.map = p2m_map,
+};
+
+FIXTURE_VARIANT_ADD(memory, huge)
+{
+	.map = p2m_map_huge,
+};
+
+/* In the cgroup: have a guest, and touch all of it when told to. */
+static void be_vmm(int socket, void *(*map)(int fd, u64 gfn, u64 nr))
+{
+	struct p2m_mem mem = { .nr = NR_FRAMES, .tag = 1 };
+	char word;
+
+	put("p2m/cgroup.procs", "%d", getpid());
+	mem.fd = p2m_open();
+	mem.hva = map(mem.fd, 0, NR_FRAMES);
+	TEST_ASSERT(write(socket, &mem.fd, sizeof(mem.fd)) > 0, "write");
+	while (read(socket, &word, 1) == 1) {
+		p2m_mem_fill(&mem, 0, NR_FRAMES);
+		TEST_ASSERT(write(socket, &word, 1) == 1, "write");
+	}
+	_exit(0);
+}
+
+FIXTURE_SETUP(memory)
+{
+	int sockets[2], fd;
+
+	if (access(CGROUPS "/cgroup.subtree_control", W_OK))
+		SKIP(return, "no cgroups");
+	ASSERT_TRUE(p2m_all_freed());
+	put("cgroup.subtree_control", "+memory");
+	ASSERT_TRUE(!mkdir(CGROUPS "/p2m", 0755) || errno == EEXIST);
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+	self->vmm = p2m_fork();
+	if (!self->vmm) {
+		close(sockets[0]);
+		be_vmm(sockets[1], variant->map);
+	}
+	close(sockets[1]);
+	self->socket = sockets[0];
+	ASSERT_EQ(sizeof(fd), read(self->socket, &fd, sizeof(fd)));
+	self->mem.fd = p2m_take_fd(self->vmm, fd);
+	self->mem.nr = NR_FRAMES;
+	self->mem.tag = 1;
+	self->mem.hva = variant->map(self->mem.fd, 0, NR_FRAMES);
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	if (!self->vmm)
+		return;
+	p2m_mem_close(&self->mem);
+	kill(self->vmm, SIGKILL);
+	p2m_wait(self->vmm);
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_EQ(0, rmdir(CGROUPS "/p2m"));
+}
+
+/* The cgroup gets this many bytes more, and not one page after that. */
+static void set_limit(u64 more)
+{
+	put("p2m/memory.max", "%lu", get("p2m/memory.current", NULL) + more);
+}
+
+TEST_F(memory, a_touch_by_another_process_is_charged_to_the_guests_own)
+{
+	u64 before = get("p2m/memory.current", NULL), after;
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	after = get("p2m/memory.current", NULL);
+	EXPECT_GE(after - before, NR_FRAMES * P2M_PAGE_SIZE);
+	EXPECT_LT(after - before, (NR_FRAMES + SLACK) * P2M_PAGE_SIZE);
+}
+
+/* A service at the limit, and all is as it should be afterwards. */
+static int try(struct p2m_mem *mem, unsigned long cmd, void *arg)
+{
+	int err = p2m_call(mem->fd, cmd, arg);
+
+	TEST_ASSERT(!err || err == -ENOMEM, "%#lx: %s", cmd, strerror(-err));
+	p2m_audit(mem->fd);
+	return err;
+}
+
+static u64 move_until_full(struct p2m_mem *mem, unsigned long cmd)
+{
+	struct p2m_range range = { .size = sizeof(range) };
+	u64 done = 0;
+
+	for (range.next = 0; range.next < mem->nr; done += range.done) {
+		range.gfn = range.next;
+		range.nr = mem->nr - range.gfn;
+		if (try(mem, cmd, &range))
+			break;
+	}
+	return done;
+}
+
+TEST_F_TIMEOUT(memory, page_out_at_the_limit_kills_nobody, 120)
+{
+	u64 done;
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	set_limit(0);
+	done = move_until_full(&self->mem, P2M_PAGE_OUT);
+	TH_LOG("%lu paged out", done);
+	EXPECT_EQ(0, killed());
+	ASSERT_TRUE(p2m_is_alive(self->vmm));
+	/* What went out can come back, for that takes nothing. */
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	EXPECT_EQ(0, killed());
+}
+
+TEST_F_TIMEOUT(memory, other_services_at_the_limit_kill_nobody, 120)
+{
+	struct p2m_pod pod = { .size = sizeof(pod), .target = NR_FRAMES };
+	struct p2m_dirty_switch log = { .size = sizeof(log) };
+	struct p2m_scan scan = { .size = sizeof(scan) };
+	struct p2m_foreign foreign = {
+		.size = sizeof(foreign),
+		.gfn = NR_FRAMES / 2,
+		.nr = NR_FRAMES / 2,
+	};
+	u64 half = NR_FRAMES / 2;
+
+	p2m_mem_fill(&self->mem, 0, half);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_SET, &pod));
+	memset(p2m_page(&self->mem, 64), 0, 256 * P2M_PAGE_SIZE);
+	set_limit(0);
+	/* Frames of nothing, which a touch would give a page each. */
+	EXPECT_EQ(-ENOMEM, try(&self->mem, P2M_FOREIGN_MAP, &foreign));
+	for (scan.next = 0; scan.next < NR_FRAMES;) {
+		scan.gfn = scan.next;
+		scan.nr = NR_FRAMES - scan.gfn;
+		if (try(&self->mem, P2M_SHARE_SCAN, &scan))
+			break;
+	}
+	move_until_full(&self->mem, P2M_COLLAPSE);
+	move_until_full(&self->mem, P2M_POD_SWEEP);
+	if (!try(&self->mem, P2M_DIRTY_START, &log))
+		ASSERT_EQ(0, try(&self->mem, P2M_DIRTY_STOP, &log));
+	move_until_full(&self->mem, P2M_UNSHARE);
+	move_until_full(&self->mem, P2M_PAGE_OUT);
+	move_until_full(&self->mem, P2M_PAGE_IN);
+	EXPECT_EQ(0, killed());
+	ASSERT_TRUE(p2m_is_alive(self->vmm));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 64));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 64, 256));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 320, half - 320));
+}
+
+/* A touch has to have its page: this is what memory.max is for. */
+TEST_F_TIMEOUT(memory, a_touch_at_the_limit_is_an_out_of_memory_event, 60)
+{
+	char word = 1;
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES / 2);
+	set_limit(0);
+	EXPECT_EQ(0, killed());
+	/* The kernel's report has a stack in it, which looks like a complaint. */
+	klogctl(CONSOLE_LEVEL, NULL, 1);
+	ASSERT_EQ(1, write(self->socket, &word, 1));
+	EXPECT_EQ(0, read(self->socket, &word, 1));
+	klogctl(CONSOLE_LEVEL, NULL, 5);
+	EXPECT_EQ(1, killed());
+	EXPECT_EQ(-SIGKILL, p2m_wait(self->vmm));
+	self->vmm = 0;
+	p2m_mem_close(&self->mem);
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_EQ(0, rmdir(CGROUPS "/p2m"));
+}
+
+TEST_HARNESS_MAIN
