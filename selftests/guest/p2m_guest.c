@@ -390,7 +390,7 @@ void p2m_vm_start(struct p2m_vm *vm)
 {
 	int i;
 
-	vm->stop = false;
+	TEST_ASSERT(!vm->stop, "to be stopped before it is started");
 	for (i = 0; i < vm->nr_vcpus; i++)
 		TEST_ASSERT(!pthread_create(&vm->vcpu[i].thread, NULL,
 					    run_vcpu, &vm->vcpu[i]),
@@ -409,6 +409,7 @@ void p2m_vm_stop(struct p2m_vm *vm)
 	for (i = 0; i < vm->nr_vcpus; i++)
 		pthread_join(vm->vcpu[i].thread, NULL);
 	vm->running = false;
+	vm->stop = false;
 }
 
 void p2m_vm_destroy(struct p2m_vm *vm)

@@ -781,8 +781,10 @@ TEST_F_TIMEOUT(self, two_vcpus_on_one_frame_are_one_event, 60)
 
 static void guest_writes_one_page(u64 tag, u64 id, u64 nr)
 {
-	WRITE_ONCE(*(u64 *)P2M_GPA, 0x77);
-	GUEST_SYNC(0);
+	for (;;) {
+		WRITE_ONCE(*(u64 *)P2M_GPA, 0x77);
+		GUEST_SYNC(0);
+	}
 }
 
 TEST_F_TIMEOUT(self, a_vcpus_write_is_an_event_that_says_so, 60)
@@ -791,7 +793,6 @@ TEST_F_TIMEOUT(self, a_vcpus_write_is_an_event_that_says_so, 60)
 
 	p2m_vm_create(&self->vm, &self->mem, 1, guest_writes_one_page);
 	evict_all(self->fd, 0, 1, self->pages);
-	self->vm.stop = true;
 	p2m_vm_start(&self->vm);
 	EXPECT_EQ(POLLIN, polled(self->fd, -1));
 	ASSERT_EQ(1, events(self->fd, &event, 1));
@@ -1094,6 +1095,7 @@ TEST_F_TIMEOUT(pager, detaching_again_and_again_loses_nothing, 120)
 		}
 	}
 	EXPECT_GT(p2m_stats(self->mem.fd).paged_out, 0);
+	self->vm.stop = false;
 	/* The last one to come only answers. */
 	pager_start(&self->pager, self->mem.fd, self->file, variant->policy, 0,
 		    false);
