@@ -52,7 +52,7 @@ struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
  * p2m_retype_entry() - the same page, order and dirtiness, of another type
  * @entry: the entry
  * @type: the type; if it has no page, the page is left out, and if its contents are
- * not elsewhere, so is where they are
+ * not elsewhere, so is where they are, and their number
  *
  * Context: any.
  * Return: the entry.
@@ -65,7 +65,7 @@ struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type)
 	if (new.val & P2M_RWX)
 		new.val |= entry.val & P2M_PFN_MASK;
 	else if (type == p2m_paged || type == p2m_paging_in)
-		new.val |= entry.val & P2M_WHERE;
+		new.val |= entry.val & (P2M_WHERE | P2M_PFN_MASK);
 	return new;
 }
 

@@ -13,7 +13,8 @@
  * R, W, X: what the guest may do, which follows from the type.  PS: this maps
  * 2 MB.  D: written to since log-dirty last looked, whatever the type is by now.
  * S, G: for types paged and paging_in, who has the contents: the store, the pager,
- * or both; neither, if they are lost.
+ * or both; neither, if they are lost.  These have no page: what the pager has was
+ * given a number when it went, which is where the pfn was.
  * The type is where hardware ignores it.  An entry of 0 has type mmio_dm: nothing
  * there.
  *
@@ -156,6 +157,21 @@ static inline bool p2m_entry_in_store(struct p2m_entry entry)
 static inline bool p2m_entry_with_pager(struct p2m_entry entry)
 {
 	return entry.val & P2M_PAGER;
+}
+
+/* What an entry of type paged or paging_in was numbered with: bits 0 to 39 of it. */
+static inline u64 p2m_entry_number(struct p2m_entry entry)
+{
+	return (entry.val & P2M_PFN_MASK) >> P2M_PFN_SHIFT;
+}
+
+/* The same, with this number, instead of 0. */
+static inline struct p2m_entry p2m_number_entry(struct p2m_entry entry,
+						u64 number)
+{
+	return (struct p2m_entry){
+		entry.val | ((number << P2M_PFN_SHIFT) & P2M_PFN_MASK)
+	};
 }
 
 /* The page of an entry that has one, else NULL; the first one, if it is 2 MB. */

@@ -27,14 +27,19 @@
  * neither paging_in nor prepped: p2m_pager_wait() and p2m_pager_done() have the
  * barriers.
  *
- * A NOMINATION is given a number, which is in its page's private field.  Evicting
- * copies the page to the pager without holding the frame, since that touches user
- * memory; then the frame must still be paging_out, and the number the same, for no
- * touch to have come between.
+ * TO EVICT is to copy the page to the pager without holding the frame, since that
+ * touches user memory.  Meanwhile there is a reference to the page, so it is not
+ * nominated anew: if the frame is still paging_out when it is held again, then no
+ * touch has come between.
+ *
+ * TO PREP is to copy from the pager without holding the frame.  What is evicted has a
+ * number (map.h), never the same twice: if the frame has it still when it is held,
+ * then it did not come back meanwhile, written to, and go again.
  *
  * WHO IS THE PAGER?  The process, or rather the table of descriptors, that made
  * P2M_PAGER_ATTACH.  It goes when it closes a descriptor of the guest, and so also
- * when it dies, however it dies.
+ * when it dies, however it dies.  Each attaching is a session; a call that began in
+ * one ends in it, or changes nothing.
  */
 
 #include <linux/fdtable.h>
@@ -60,7 +65,8 @@
  * @lock: held to attach and detach; taken before any range
  * @owner: the pager, or NULL; changed with @lock and that of @pending
  * @policy: what becomes of frames when it goes
- * @nominations: numbers them
+ * @session: how many have attached so far; changed as @owner is
+ * @evictions: how many frames have gone to it, to number them
  * @pending: by gfn, what is paging_in or prepped: the event's flags
  * @next: where to look for an unread event first; guarded by @pending's lock
  * @readers: who waits for events
@@ -70,7 +76,8 @@ struct p2m_pager {
 	struct mutex		lock;	/* of who is the pager */
 	fl_owner_t		owner;
 	u32			policy;
-	atomic_long_t		nominations;
+	unsigned long		session;
+	atomic_long_t		evictions;
 	struct xarray		pending;
 	unsigned long		next;
 	wait_queue_head_t	readers;
@@ -140,6 +147,33 @@ static struct p2m_pager *p2m_pager_current(struct p2m_guest *guest)
 	return p2m_pager_is(pager, current->files) ? pager : NULL;
 }
 
+/*
+ * Is the calling process still the pager that it was in @session?  With the lock of
+ * @pager->pending.  Returns 0, -ENOTCONN, or -ESTALE if it went and came again.
+ */
+static int p2m_pager_still(struct p2m_pager *pager, unsigned long session)
+{
+	if (!p2m_pager_is(pager, current->files))
+		return -ENOTCONN;
+	return pager->session == session ? 0 : -ESTALE;
+}
+
+/* Change the entry of @gfn, which is held, if this is the session still. */
+static int p2m_pager_change(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry, unsigned long session)
+{
+	struct p2m_pager *pager = guest->pager;
+	int err;
+
+	/* Nobody comes or goes between looking and changing. */
+	xa_lock(&pager->pending);
+	err = p2m_pager_still(pager, session);
+	if (!err)
+		p2m_change_entry(guest, gfn, entry);
+	xa_unlock(&pager->pending);
+	return err;
+}
+
 /* ------------------------------------------------------------------ */
 /* Waiting for a frame                                                 */
 /* ------------------------------------------------------------------ */
@@ -195,21 +229,25 @@ static void p2m_pager_done(struct p2m_pager *pager, unsigned long gfn)
 
 /*
  * Put @gfn, which is held, among what is pending, unless it is already.
- * Returns 1 if it is new there, 0 if it was there, -ENOTCONN if @id is not the
- * pager or, for NULL, if there is none, -ENOMEM.
+ * Returns 1 if it is new there, 0 if it was there, what p2m_pager_still() does for
+ * @session or, for 0, -ENOTCONN if there is no pager, -ENOMEM.
  */
-static int p2m_pager_pend(struct p2m_pager *pager, fl_owner_t id,
+static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 			  unsigned long gfn, u32 flags)
 {
-	int err;
+	int err, gone;
 
 	xa_lock(&pager->pending);
 	/* May let go of the lock to allocate: look at the owner afterwards. */
 	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags), P2M_GFP_KERNEL);
-	if (!pager->owner || (id && pager->owner != id)) {
+	if (session)
+		gone = p2m_pager_still(pager, session);
+	else
+		gone = pager->owner ? 0 : -ENOTCONN;
+	if (gone) {
 		if (!err)
 			__xa_erase(&pager->pending, gfn);
-		err = -ENOTCONN;
+		err = gone;
 	}
 	xa_unlock(&pager->pending);
 	if (!err)
@@ -236,7 +274,7 @@ static void p2m_give_back(struct p2m_guest *guest, unsigned long gfn)
 static int p2m_pager_ask(struct p2m_guest *guest, struct p2m_pager *pager,
 			 unsigned long gfn, bool write)
 {
-	int err = p2m_pager_pend(pager, NULL, gfn, write ? P2M_EVENT_WRITE : 0);
+	int err = p2m_pager_pend(pager, 0, gfn, write ? P2M_EVENT_WRITE : 0);
 
 	if (err < 0)
 		return err;
@@ -399,6 +437,7 @@ int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
 	} else {
 		pager->policy = arg->policy;
 		xa_lock(&pager->pending);
+		WRITE_ONCE(pager->session, pager->session + 1);
 		WRITE_ONCE(pager->owner, current->files);
 		xa_unlock(&pager->pending);
 		/*
@@ -422,20 +461,20 @@ int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
 static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
 				    unsigned long nr, struct p2m_range *range)
 {
-	unsigned long end, number;
 	struct p2m_entry entry;
+	unsigned long end;
 	struct page *page;
 	u64 busy;
 	int err;
 
+	if (!p2m_pager_current(guest))
+		return -ENOTCONN;
 	err = p2m_nominate(guest, gfn, nr, range, &end, &busy);
-	number = atomic_long_inc_return(&guest->pager->nominations);
 	for (; gfn < end; gfn++, busy >>= 1) {
 		entry = p2m_get_entry(&guest->map, gfn);
 		page = p2m_entry_page(entry);
 		if (p2m_entry_type(entry) == p2m_paging_out) {
 			if (page_count(page) == 1) {
-				set_page_private(page, number);
 				range->done++;
 				continue;
 			}
@@ -465,20 +504,23 @@ int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_pager_nominate_batch);
 }
 
-/* Check the frame of a call that is for the pager, and takes one. */
-static int p2m_pager_check(struct p2m_guest *guest, u64 gfn)
+/* Check the frame of a call that is for the pager, and takes one; which session? */
+static int p2m_pager_check(struct p2m_guest *guest, u64 gfn,
+			   unsigned long *session)
 {
+	struct p2m_pager *pager = p2m_pager_current(guest);
 	long end;
 
-	if (!p2m_pager_current(guest))
+	if (!pager)
 		return -ENOTCONN;
+	/* If it is another one already, this process came again just now. */
+	*session = READ_ONCE(pager->session);
 	end = p2m_range_end(guest, gfn, 1);
 	return end < 0 ? end : 0;
 }
 
 /* A nominated frame's page, with a reference; or -errno. */
-static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn,
-				      unsigned long *number)
+static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry;
 	struct page *page;
@@ -497,7 +539,6 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 		page = ERR_PTR(-EHWPOISON);
 	} else {
 		get_page(page);
-		*number = page_private(page);
 	}
 	put_p2m_gfn(&guest->lock, gfn);
 	return page;
@@ -505,25 +546,33 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 
 /* The pager has a copy of @page: is it one still?  Then the frame is the pager's. */
 static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
-			       struct page *page, unsigned long number)
+			       struct page *page, unsigned long session)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	struct p2m_pager *pager = guest->pager;
 	u64 where = P2M_PAGER;
 	int err;
 
 	if (p2m_entry_type(entry) != p2m_paging_out ||
-	    p2m_entry_page(entry) != page || page_private(page) != number)
+	    p2m_entry_page(entry) != page)
 		return -ENOENT;
 	/* The map's and the caller's; see p2m_evict() for why none can come. */
 	if (page_count(page) != 2)
 		return -EBUSY;
-	if (READ_ONCE(guest->pager->policy) == P2M_PAGER_STORE) {
+	if (READ_ONCE(pager->policy) == P2M_PAGER_STORE) {
 		err = p2m_store_write(guest, gfn, page);
 		if (err)
 			return err;
 		where |= P2M_STORED;
 	}
-	p2m_change_entry(guest, gfn, p2m_paged_entry(entry, where));
+	entry = p2m_number_entry(p2m_paged_entry(entry, where),
+				 atomic_long_inc_return(&pager->evictions));
+	err = p2m_pager_change(guest, gfn, entry, session);
+	if (err) {
+		if (where & P2M_STORED)
+			p2m_store_free(guest, gfn);
+		return err;
+	}
 	p2m_pages_free(page, P2M_4K);
 	p2m_count_event(guest, paged_out);
 	return 0;
@@ -545,20 +594,20 @@ static int p2m_copy_to_pager(u64 addr, struct page *page)
  * @arg: which, and where to
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EHWPOISON, -EFAULT,
- * -EINTR or -ENOMEM as uapi/p2m.h has it.
+ * Return: 0; -ENOTCONN, -ESTALE, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EHWPOISON,
+ * -EFAULT, -EINTR or -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 {
 	struct mem_cgroup *old;
-	unsigned long number;
+	unsigned long session;
 	struct page *page;
 	int err;
 
-	err = p2m_pager_check(guest, arg->gfn);
+	err = p2m_pager_check(guest, arg->gfn, &session);
 	if (err)
 		return err;
-	page = p2m_get_nominated(guest, arg->gfn, &number);
+	page = p2m_get_nominated(guest, arg->gfn);
 	if (IS_ERR(page))
 		return PTR_ERR(page);
 	/* The pager's memory may be this very frame: nothing is held. */
@@ -569,7 +618,7 @@ int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 	if (err)
 		goto out;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_evict_nominated(guest, arg->gfn, page, number);
+	err = p2m_evict_nominated(guest, arg->gfn, page, session);
 	set_active_memcg(old);
 	put_p2m_gfn(&guest->lock, arg->gfn);
 out:
@@ -612,31 +661,47 @@ static int p2m_prep_check(struct p2m_entry entry)
 	return p2m_entry_with_pager(entry) ? 0 : -ENOENT;
 }
 
-/* Give @gfn, which is held, this page; or none, if the pager has lost it. */
+/* What an entry that the pager had is with this page; or with none, if it is lost. */
+static struct p2m_entry p2m_prep_entry(struct p2m_guest *guest,
+				       struct p2m_entry entry,
+				       struct page *page, bool resume)
+{
+	if (!page)
+		return p2m_paged_entry(entry, entry.val & P2M_STORED);
+	entry = p2m_retype_entry(entry, resume ? p2m_ram_type(guest, entry) :
+						 p2m_prepped);
+	return p2m_repage_entry(entry, page);
+}
+
+/*
+ * Give @gfn, which is held, this page; or none, if the pager has lost it.  If only
+ * it is what it was when the pager was asked for the page: @was.
+ */
 static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
-		    struct page *page, u32 flags)
+		    struct page *page, u32 flags, struct p2m_entry was,
+		    unsigned long session)
 {
 	bool resume = flags & (P2M_PREP_RESUME | P2M_PREP_LOST);
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn), new;
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct p2m_pager *pager = guest->pager;
 	int err = p2m_prep_check(entry);
 
+	if (!err && p2m_entry_number(entry) != p2m_entry_number(was))
+		err = -ESTALE;
 	if (err)
 		return err;
 	if (!resume) {
-		err = p2m_pager_pend(pager, current->files, gfn, 0);
+		err = p2m_pager_pend(pager, session, gfn, 0);
 		if (err < 0)
 			return err;
 		xa_clear_mark(&pager->pending, gfn, P2M_UNREAD);
 	}
-	if (page) {
-		new = p2m_retype_entry(entry, resume ? p2m_ram_type(guest, entry) :
-						       p2m_prepped);
-		new = p2m_repage_entry(new, page);
-	} else {
-		new = p2m_paged_entry(entry, entry.val & P2M_STORED);
-	}
-	p2m_change_entry(guest, gfn, new);
+	/* If this fails, the pager is going, and forgets what is pending. */
+	err = p2m_pager_change(guest, gfn,
+			       p2m_prep_entry(guest, entry, page, resume),
+			       session);
+	if (err)
+		return err;
 	if (page && p2m_entry_in_store(entry))
 		p2m_store_free(guest, gfn);
 	if (page)
@@ -652,21 +717,25 @@ static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
  * @arg: which, where from, and whether to resume it at once
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -ENOENT, -EEXIST, -EFAULT, -EINTR or
- * -ENOMEM as uapi/p2m.h has it.
+ * Return: 0; -ENOTCONN, -ESTALE, -EINVAL, -ERANGE, -ENOENT, -EEXIST, -EFAULT, -EINTR
+ * or -ENOMEM as uapi/p2m.h has it.
  */
 int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 {
 	struct page *page = NULL;
 	struct mem_cgroup *old;
+	unsigned long session;
+	struct p2m_entry was;
 	int err;
 
 	if (arg->flags & P2M_PREP_LOST && arg->flags & P2M_PREP_RESUME)
 		return -EINVAL;
-	err = p2m_pager_check(guest, arg->gfn);
+	err = p2m_pager_check(guest, arg->gfn, &session);
+	if (err)
+		return err;
 	/* Look before copying: a pager may well try every frame. */
-	if (!err)
-		err = p2m_prep_check(p2m_lookup(&guest->map, arg->gfn));
+	was = p2m_lookup(&guest->map, arg->gfn);
+	err = p2m_prep_check(was);
 	if (err)
 		return err;
 	if (!(arg->flags & P2M_PREP_LOST)) {
@@ -677,7 +746,7 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 	err = __get_p2m(&guest->lock, arg->gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
 	if (!err) {
 		old = set_active_memcg(guest->memcg);
-		err = p2m_prep(guest, arg->gfn, page, arg->flags);
+		err = p2m_prep(guest, arg->gfn, page, arg->flags, was, session);
 		set_active_memcg(old);
 		put_p2m_gfn(&guest->lock, arg->gfn);
 	}
@@ -693,6 +762,9 @@ static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
 	unsigned long end = gfn + nr;
 	struct p2m_entry entry;
 
+	/* What is prepped stays so: who goes would have to wait for this hold. */
+	if (!p2m_pager_current(guest))
+		return -ENOTCONN;
 	for (; gfn < end; gfn++) {
 		if (range->max && range->done == range->max)
 			break;

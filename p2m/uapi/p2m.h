@@ -312,7 +312,8 @@
  *     ENOMEM     no memory
  *
  *   The calls below are for the pager.  Common to them, after what is common to all:
- *     ENOTCONN   the calling process is not the guest's pager
+ *     ENOTCONN   the calling process is not the guest's pager, or not any more
+ *     ESTALE     it went meanwhile, and came again (P2M_EVICT, P2M_PREP)
  *     EINVAL     the range or the frame is past P2M_MAX_GFNS, or nr is 0
  *     ERANGE     gfn is at or past the guest's end
  *     EINTR      a signal came first
@@ -346,6 +347,8 @@
  *     EINVAL     both flags
  *     EEXIST     the frame has a page: it was prepped already, or never went
  *     ENOENT     the frame is not one that the pager has
+ *     ESTALE     the frame came back meanwhile, by another P2M_PREP, and went
+ *                again: what was read at @addr may be old
  *     EFAULT     @addr cannot be read
  *
  *   P2M_RESUME (struct p2m_range)

@@ -5,11 +5,16 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
@@ -163,6 +168,90 @@ static int read_in_child(struct p2m_mem *mem, u64 gfn)
 	if (!pid)
 		_exit(!!p2m_mem_wrong_pages(mem, gfn, 1));
 	return p2m_wait(pid);
+}
+
+/* ------------------------------------------------------------------ */
+/* Calls that stand still                                              */
+/* ------------------------------------------------------------------ */
+
+/* A P2M_PREP or P2M_EVICT that is half done: then its memory is missing. */
+struct stall {
+	pthread_t thread;
+	unsigned long cmd;
+	struct p2m_page arg;
+	int fd;
+	int ret;
+	int uffd;
+	char *memory;	/* two pages; the second one is missing */
+	char rest[P2M_PAGE_SIZE];
+};
+
+static void *do_stall(void *arg)
+{
+	struct stall *stall = arg;
+
+	stall->ret = p2m_call(stall->fd, stall->cmd, &stall->arg);
+	return NULL;
+}
+
+/* The second page of @memory comes when stall_end() says so. */
+static void stall_memory(struct stall *stall)
+{
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range.len = P2M_PAGE_SIZE,
+		.mode = UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	stall->memory = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	TEST_ASSERT(stall->memory != MAP_FAILED, "mmap");
+	stall->memory[0] = 0;
+	stall->uffd = syscall(__NR_userfaultfd, O_CLOEXEC);
+	TEST_ASSERT(stall->uffd >= 0, "userfaultfd");
+	TEST_ASSERT(!ioctl(stall->uffd, UFFDIO_API, &api), "UFFDIO_API");
+	reg.range.start = (u64)stall->memory + P2M_PAGE_SIZE;
+	TEST_ASSERT(!ioctl(stall->uffd, UFFDIO_REGISTER, &reg),
+		    "UFFDIO_REGISTER");
+}
+
+/* Returns when half of the page has been copied; @page is what is there to read. */
+static void stall_start(struct stall *stall, int fd, unsigned long cmd, u64 gfn,
+			void *page, u32 flags)
+{
+	struct pollfd p = { .events = POLLIN };
+	struct uffd_msg msg;
+
+	stall_memory(stall);
+	memcpy(stall->memory + P2M_PAGE_SIZE / 2, page, P2M_PAGE_SIZE / 2);
+	memcpy(stall->rest, page + P2M_PAGE_SIZE / 2, P2M_PAGE_SIZE / 2);
+	stall->fd = fd;
+	stall->cmd = cmd;
+	stall->arg = (struct p2m_page){
+		.size = sizeof(stall->arg), .flags = flags, .gfn = gfn,
+		.addr = (u64)stall->memory + P2M_PAGE_SIZE / 2,
+	};
+	TEST_ASSERT(!pthread_create(&stall->thread, NULL, do_stall, stall),
+		    "pthread_create");
+	p.fd = stall->uffd;
+	TEST_ASSERT(poll(&p, 1, 10000) == 1, "the call does not get there");
+	TEST_ASSERT(read(stall->uffd, &msg, sizeof(msg)) == sizeof(msg), "read");
+}
+
+/* Let it go on.  Return: what it returned */
+static int stall_end(struct stall *stall)
+{
+	struct uffdio_copy copy = {
+		.dst = (u64)stall->memory + P2M_PAGE_SIZE,
+		.src = (u64)stall->rest,
+		.len = P2M_PAGE_SIZE,
+	};
+
+	TEST_ASSERT(!ioctl(stall->uffd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+	pthread_join(stall->thread, NULL);
+	close(stall->uffd);
+	munmap(stall->memory, 2 * P2M_PAGE_SIZE);
+	return stall->ret;
 }
 
 /* ------------------------------------------------------------------ */
@@ -734,6 +823,121 @@ TEST_F(self, what_is_lost_is_sigbus_and_what_is_stored_is_not)
 			  P2M_PREP_RESUME));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 3, 1));
 	EXPECT_EQ(0, p2m_totals().store);
+}
+
+TEST_F(self, a_prep_that_was_overtaken_changes_nothing)
+{
+	struct stall stall;
+	u32 flags;
+
+	for (flags = 0; flags <= P2M_PREP_RESUME; flags++) {
+		evict_all(self->fd, 0, 1, self->pages);
+		stall_start(&stall, self->fd, P2M_PREP, 0, self->pages, flags);
+		ASSERT_EQ(0, prep(self->fd, 0, self->pages, P2M_PREP_RESUME));
+		WRITE_ONCE(*p2m_page(&self->mem, 0), 0x77 + flags);
+		evict_all(self->fd, 0, 1, self->pages);
+		EXPECT_EQ(-ESTALE, stall_end(&stall));
+		EXPECT_EQ(1, paged(self->fd));
+		EXPECT_EQ(0, prep(self->fd, 0, self->pages, P2M_PREP_RESUME));
+		EXPECT_EQ(0x77 + flags, *p2m_page(&self->mem, 0));
+	}
+}
+
+TEST_F(self, a_prep_is_not_overtaken_by_a_touch_or_a_round_of_log_dirty)
+{
+	struct p2m_dirty_switch on = { .size = sizeof(on) };
+	struct p2m_dirty get = {
+		.size = sizeof(get), .flags = P2M_DIRTY_CLEAN, .nr = NR_OUT,
+	};
+	struct touch touch;
+	struct stall stall;
+	u64 bitmap = 0;
+
+	get.bitmap = (u64)&bitmap;
+	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_START, &on));
+	p2m_mem_fill(&self->mem, 0, 1);
+	evict_all(self->fd, 0, 1, self->pages);
+	stall_start(&stall, self->fd, P2M_PREP, 0, self->pages, P2M_PREP_RESUME);
+	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_GET, &get));
+	EXPECT_EQ(1, bitmap);
+	touch_start(&touch, &self->mem, 0, false);
+	wait_for_events(self->fd, 1);
+	EXPECT_EQ(0, stall_end(&stall));
+	touch_end(&touch);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
+}
+
+TEST_F(self, an_evict_that_was_overtaken_changes_nothing)
+{
+	struct p2m_range range;
+	struct stall stall;
+
+	p2m_move(self->fd, P2M_NOMINATE, 0, 1);
+	stall_start(&stall, self->fd, P2M_EVICT, 0, self->pages, 0);
+	WRITE_ONCE(*p2m_page(&self->mem, 0), 0x77);
+	/* It has a reference still, so nobody can nominate the page. */
+	range = p2m_move(self->fd, P2M_NOMINATE, 0, 1);
+	EXPECT_EQ(0, range.done);
+	EXPECT_EQ(1, range.busy);
+	EXPECT_EQ(-ENOENT, evict(self->fd, 0, self->pages));
+	EXPECT_EQ(-ENOENT, stall_end(&stall));
+	EXPECT_EQ(0, paged(self->fd));
+	EXPECT_EQ(0x77, *p2m_page(&self->mem, 0));
+
+	/* Nor anew, untouched: that takes the nomination back. */
+	p2m_move(self->fd, P2M_NOMINATE, 1, 1);
+	stall_start(&stall, self->fd, P2M_EVICT, 1, self->pages, 0);
+	EXPECT_EQ(-EBUSY, evict(self->fd, 1, self->pages));
+	EXPECT_EQ(1, p2m_move(self->fd, P2M_NOMINATE, 1, 1).busy);
+	EXPECT_EQ(-ENOENT, stall_end(&stall));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 1, NR_OUT - 1));
+}
+
+/* Another process is the pager from now on, and does nothing. */
+static pid_t attach_another(int fd)
+{
+	pid_t pid = p2m_fork();
+
+	if (!pid) {
+		TEST_ASSERT(!attach(fd, P2M_PAGER_SIGBUS), "attach");
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	TEST_ASSERT(waitpid(pid, NULL, WUNTRACED) == pid, "waitpid");
+	return pid;
+}
+
+TEST_F(self, what_a_pager_began_before_it_went_changes_nothing)
+{
+	struct stall in, out;
+	pid_t other;
+	int round;
+
+	evict_all(self->fd, 0, 1, self->pages);
+	for (round = 0; round < 3; round++) {
+		p2m_move(self->fd, P2M_NOMINATE, 1, 1);
+		stall_start(&in, self->fd, P2M_PREP, 0, self->pages,
+			    P2M_PREP_RESUME);
+		stall_start(&out, self->fd, P2M_EVICT, 1, self->pages, 0);
+		ASSERT_EQ(0, detach(self->fd));
+		/* Nobody is the pager; or somebody else; or it is again. */
+		if (round == 1)
+			other = attach_another(self->fd);
+		if (round == 2)
+			ASSERT_EQ(0, attach(self->fd, P2M_PAGER_SIGBUS));
+		EXPECT_EQ(round < 2 ? -ENOTCONN : -ESTALE, stall_end(&in));
+		EXPECT_EQ(round < 2 ? -ENOTCONN : -ESTALE, stall_end(&out));
+		EXPECT_EQ(1, paged(self->fd));
+		EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 1, NR_OUT - 1));
+		if (round == 1) {
+			ASSERT_EQ(0, kill(other, SIGKILL));
+			ASSERT_EQ(-SIGKILL, p2m_wait(other));
+		}
+		if (round < 2)
+			ASSERT_EQ(0, attach(self->fd, P2M_PAGER_SIGBUS));
+	}
+	EXPECT_EQ(0, prep(self->fd, 0, self->pages, P2M_PREP_RESUME));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
 }
 
 /* Adds one to its word of frame 0, a few times a pass. */
