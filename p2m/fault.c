@@ -11,6 +11,7 @@
 #include <linux/file.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
 
 #include "compat.h"
 #include "guest.h"
@@ -268,12 +269,45 @@ static unsigned int p2m_fault_state(struct vm_fault *vmf)
 						  TASK_UNINTERRUPTIBLE;
 }
 
+/* Is anybody left that uses this memory, and was not killed? */
+static bool p2m_mm_is_used(struct mm_struct *mm)
+{
+	bool used = true;
+#ifdef CONFIG_MEMCG
+	struct task_struct *owner;
+
+	rcu_read_lock();
+	owner = rcu_dereference(mm->owner);
+	used = owner && !(READ_ONCE(owner->signal->flags) & SIGNAL_GROUP_EXIT);
+	rcu_read_unlock();
+#endif
+	return used;
+}
+
+/*
+ * A kernel thread cannot be killed, so a pager that does not answer must not keep
+ * it, and who waits for it.  KVM's worker for asynchronous page faults has waited
+ * once when it tries again; then it gives up, and its vCPU waits itself.  Others
+ * that use a VMM's memory (vhost's) go on until the VMM is killed.
+ */
+static bool p2m_fault_gives_up(struct vm_fault *vmf)
+{
+	struct mm_struct *mm = vmf->vma->vm_mm;
+
+	if (!(current->flags & PF_KTHREAD))
+		return false;
+	return current->mm == mm ? !p2m_mm_is_used(mm) :
+				   vmf->flags & FAULT_FLAG_TRIED;
+}
+
 /* The pager has been asked for @gfn. */
 static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	unsigned long gfn = vmf->pgoff;
 	struct file *file;
 
+	if (p2m_fault_gives_up(vmf))
+		return VM_FAULT_SIGBUS;
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
 		/* Whatever comes of it, the touch is made again. */
 		p2m_pager_wait(guest, gfn, TASK_KILLABLE);

@@ -57,6 +57,9 @@
 
 #define P2M_WAIT_BITS	6
 
+/* How long a kernel thread waits for the pager at a time */
+#define P2M_KERNEL_WAIT	(HZ / 10)
+
 /* The event has not been read. */
 #define P2M_UNREAD	XA_MARK_0
 
@@ -197,6 +200,8 @@ static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
  * @gfn: the frame, which p2m_pager_populate() gave -EAGAIN for
  * @state: how: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
  *
+ * A kernel thread, which nobody can kill, waits for P2M_KERNEL_WAIT at most.
+ *
  * Context: process context, holding nothing; may sleep.
  * Return: 0; -ERESTARTSYS if a signal came first.
  */
@@ -204,13 +209,18 @@ int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 		   unsigned int state)
 {
 	wait_queue_head_t *waiters = p2m_pager_waiters(guest->pager, gfn);
+	long most = current->flags & PF_KTHREAD ? P2M_KERNEL_WAIT :
+						  MAX_SCHEDULE_TIMEOUT;
+	long ret;
 
 	/*
 	 * In the queue comes before looked up.  The full barrier is in
 	 * prepare_to_wait_event(), and pairs with that in p2m_pager_done().
 	 */
-	return ___wait_event(*waiters, !p2m_is_awaited(guest, gfn), state, 0, 0,
-			     schedule());
+	ret = ___wait_event(*waiters,
+			    ___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
+			    state, 0, most, __ret = schedule_timeout(__ret));
+	return min(ret, 0L);
 }
 
 /* @gfn, which is held, was pending, or may have been, and is not any more. */
@@ -531,15 +541,14 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 		return ERR_PTR(err);
 	entry = p2m_get_entry(&guest->map, gfn);
 	page = p2m_entry_page(entry);
-	if (p2m_entry_type(entry) != p2m_paging_out) {
+	if (p2m_entry_type(entry) != p2m_paging_out)
 		page = ERR_PTR(-ENOENT);
-	} else if (page_count(page) != 1) {
+	else if (page_count(page) != 1)
 		page = ERR_PTR(-EBUSY);
-	} else if (p2m_page_is_poisoned(page)) {
+	else if (p2m_page_is_poisoned(page))
 		page = ERR_PTR(-EHWPOISON);
-	} else {
+	else
 		get_page(page);
-	}
 	put_p2m_gfn(&guest->lock, gfn);
 	return page;
 }

@@ -283,10 +283,9 @@
  *   While the pager takes its time, whoever touched the frame waits: a vCPU in
  *   KVM_RUN, a thread of the VMM, the kernel on behalf of somebody.  All of these
  *   can be killed.  A vCPU whose guest can do something else meanwhile does (KVM's
- *   asynchronous page faults); KVM's worker that then waits in its place keeps the
- *   guest, and is not killed with the VMM: so a pager should watch the VMM's pidfd
- *   too, and go when it goes.  A pager that touches the guest's frames itself may
- *   wait for itself.
+ *   asynchronous page faults), for a tenth of a second; then KVM's worker, which
+ *   cannot be killed, gives up, and the vCPU waits itself.  A pager that touches the
+ *   guest's frames itself may wait for itself.
  *
  *   The pager is a process, that is, the threads that share a table of descriptors.
  *   It goes by P2M_PAGER_DETACH; when it closes a descriptor of the guest, whichever

@@ -3,6 +3,7 @@
  * Paging by a process: what p2m/uapi/p2m.h promises under THE PAGER, for pagers
  * that do as they should, and for those that are slow, wrong, or dead.
  */
+#include <asm/kvm_para.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/userfaultfd.h>
@@ -1354,6 +1355,153 @@ TEST(a_vmm_that_waits_for_its_pager_can_be_killed)
 	EXPECT_TRUE(p2m_module_unused());
 	munmap(fd, P2M_PAGE_SIZE);
 	free(pages);
+}
+
+/* What the processes of the tests below tell each other */
+struct stopped {
+	int fd;		/* of the VMM */
+	u64 passes;	/* of its guest */
+	bool evicted;
+	bool reset;	/* the VMM is to reset its vCPUs */
+};
+
+/* p2m_guest_worker(), but a vCPU that can take interrupts: KVM lets it halt. */
+static void guest_halts_for_pages(u64 tag, u64 writer, u64 nr)
+{
+	asm volatile("sti");
+	p2m_guest_worker(tag, writer, nr);
+}
+
+/* After a signal, do as QEMU does to reset a vCPU: KVM waits for its workers. */
+static void *run_and_reset(void *arg)
+{
+	struct p2m_vcpu *v = arg;
+
+	for (;;) {
+		if (!__vcpu_run(v->vcpu)) {
+			__atomic_add_fetch(&v->passes, 1, __ATOMIC_RELEASE);
+			continue;
+		}
+		TEST_ASSERT(errno == EINTR, "KVM_RUN");
+		vcpu_set_msr(v->vcpu, MSR_KVM_ASYNC_PF_EN, 0);
+	}
+	return NULL;
+}
+
+static void be_a_vmm_that_halts(struct stopped *shared)
+{
+	struct sigaction action = { .sa_handler = nothing };
+	struct p2m_mem mem;
+	struct p2m_vm vm;
+	int i;
+
+	p2m_mem_open(&mem, NR_BUSY);
+	p2m_mem_nonzero_pages(&mem, 0, NR_BUSY);
+	p2m_vm_create(&vm, &mem, P2M_MAX_VCPUS, guest_halts_for_pages);
+	__atomic_store_n(&shared->fd, mem.fd, __ATOMIC_RELEASE);
+	while (!__atomic_load_n(&shared->evicted, __ATOMIC_ACQUIRE))
+		usleep(1000);
+	TEST_ASSERT(!sigaction(SIGUSR1, &action, NULL), "sigaction");
+	for (i = 0; i < P2M_MAX_VCPUS; i++)
+		TEST_ASSERT(!pthread_create(&vm.vcpu[i].thread, NULL,
+					    run_and_reset, &vm.vcpu[i]),
+			    "pthread_create");
+	while (!__atomic_load_n(&shared->reset, __ATOMIC_ACQUIRE)) {
+		__atomic_store_n(&shared->passes, p2m_vm_passes(&vm),
+				 __ATOMIC_RELEASE);
+		usleep(1000);
+	}
+	for (i = 0; i < P2M_MAX_VCPUS; i++)
+		pthread_kill(vm.vcpu[i].thread, SIGUSR1);
+	for (;;)
+		pause();
+}
+
+/* Evicts everything, and stops; when it goes on, it answers. */
+static void be_a_pager_that_stops(int fd, struct stopped *shared)
+{
+	char pages[NR_BUSY * P2M_PAGE_SIZE];
+	struct pager_state state = {};
+
+	TEST_ASSERT(!attach(fd, P2M_PAGER_SIGBUS), "attach");
+	evict_all(fd, 0, NR_BUSY, pages);
+	__atomic_store_n(&shared->evicted, true, __ATOMIC_RELEASE);
+	raise(SIGSTOP);
+	for (;;) {
+		polled(fd, -1);
+		pager_answer(fd, pages, &state, false);
+	}
+}
+
+FIXTURE(stopped)
+{
+	struct stopped *shared;
+	pid_t vmm, pager;
+	int fd;
+};
+
+/* The pager has stopped, and all vCPUs wait for it. */
+FIXTURE_SETUP(stopped)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	self->shared = mmap(NULL, P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, self->shared);
+	self->vmm = p2m_fork();
+	if (!self->vmm)
+		be_a_vmm_that_halts(self->shared);
+	while (!__atomic_load_n(&self->shared->fd, __ATOMIC_ACQUIRE)) {
+		ASSERT_TRUE(p2m_is_alive(self->vmm));
+		usleep(1000);
+	}
+	self->fd = p2m_take_fd(self->vmm, self->shared->fd);
+	self->pager = p2m_fork();
+	if (!self->pager)
+		be_a_pager_that_stops(self->fd, self->shared);
+	ASSERT_EQ(self->pager, waitpid(self->pager, NULL, WUNTRACED));
+	wait_for_events(self->fd, P2M_MAX_VCPUS);
+	/* Longer than KVM's worker waits in a vCPU's place */
+	usleep(10 * A_WHILE);
+}
+
+FIXTURE_TEARDOWN(stopped)
+{
+	kill(self->pager, SIGKILL);
+	EXPECT_EQ(-SIGKILL, p2m_wait(self->pager));
+	if (self->vmm) {
+		kill(self->vmm, SIGKILL);
+		EXPECT_EQ(-SIGKILL, p2m_wait(self->vmm));
+	}
+	close(self->fd);
+	munmap(self->shared, P2M_PAGE_SIZE);
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_TRUE(p2m_module_unused());
+}
+
+TEST_F(stopped, a_vmm_whose_pager_is_stopped_can_be_killed)
+{
+	int i;
+
+	__atomic_store_n(&self->shared->reset, true, __ATOMIC_RELEASE);
+	usleep(A_WHILE);
+	ASSERT_EQ(0, kill(self->vmm, SIGKILL));
+	for (i = 0; i < 5000 && p2m_is_alive(self->vmm); i++)
+		usleep(1000);
+	EXPECT_GT(5000, i);
+	/* It has been waited for, or is to be when its pager is no more. */
+	if (i < 5000)
+		self->vmm = 0;
+}
+
+TEST_F_TIMEOUT(stopped, a_pager_that_was_stopped_goes_on_and_so_does_the_guest, 60)
+{
+	EXPECT_EQ(P2M_MAX_VCPUS, p2m_stats(self->fd).events);
+	EXPECT_EQ(0, __atomic_load_n(&self->shared->passes, __ATOMIC_ACQUIRE));
+	ASSERT_EQ(0, kill(self->pager, SIGCONT));
+	while (__atomic_load_n(&self->shared->passes, __ATOMIC_ACQUIRE) < PASSES) {
+		ASSERT_TRUE(p2m_is_alive(self->vmm));
+		usleep(1000);
+	}
 }
 
 TEST_HARNESS_MAIN
