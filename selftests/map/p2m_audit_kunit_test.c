@@ -10,6 +10,7 @@
 #include <linux/shmem_fs.h>
 
 #include "p2m/audit.c"
+#include "p2m/range.c"
 
 #define NR_PAGES	4
 
