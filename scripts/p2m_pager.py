@@ -26,20 +26,29 @@ EVENT = struct.Struct("=IIQQQ")
 AT_ONCE = 64                            # events in one read
 
 
+def _ioctl(fd, command, data):
+    """Python does not go on by itself after a signal, as it does for a read."""
+    while True:
+        try:
+            return fcntl.ioctl(fd, command, data)
+        except InterruptedError:
+            pass
+
+
 class Pager:
     """This process, as a guest's pager, until it closes the guest or detaches."""
 
     def __init__(self, guest, policy):
         self.guest = guest
         self.fd = guest.fd
-        fcntl.ioctl(self.fd, P2M_PAGER_ATTACH, struct.pack("=IIII", 16, 0, policy, 0))
+        _ioctl(self.fd, P2M_PAGER_ATTACH, struct.pack("=IIII", 16, 0, policy, 0))
 
     def detach(self):
-        fcntl.ioctl(self.fd, P2M_PAGER_DETACH, struct.pack("=II", 8, 0))
+        _ioctl(self.fd, P2M_PAGER_DETACH, struct.pack("=II", 8, 0))
 
     def _range(self, command, gfn, nr, most):
         data = bytearray(struct.pack("=IIQQQQQQ", 56, 0, gfn, nr, most, 0, 0, 0))
-        fcntl.ioctl(self.fd, command, data)
+        _ioctl(self.fd, command, data)
         return struct.unpack("=IIQQQQQQ", data)[5:]
 
     def nominate(self, gfn, nr, most=0):
@@ -50,10 +59,10 @@ class Pager:
         return self._range(P2M_RESUME, gfn, nr, most)
 
     def evict(self, gfn, address):
-        fcntl.ioctl(self.fd, P2M_EVICT, struct.pack("=IIQQ", 24, 0, gfn, address))
+        _ioctl(self.fd, P2M_EVICT, struct.pack("=IIQQ", 24, 0, gfn, address))
 
     def prep(self, gfn, address, flags=0):
-        fcntl.ioctl(self.fd, P2M_PREP, struct.pack("=IIQQ", 24, flags, gfn, address))
+        _ioctl(self.fd, P2M_PREP, struct.pack("=IIQQ", 24, flags, gfn, address))
 
     def events(self):
         """Those that there are, as (gfn, is it a write); waits if there are none."""

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2mctl and p2mtop do what their manuals say, to guests that another process
+ * p2mctl, p2mtop and pager do what their manuals say, to guests that another process
  * runs.
  */
 #include <poll.h>
@@ -20,6 +20,7 @@
 /* P2M_SCRIPTS, from the Makefile: where they are */
 #define P2MCTL		P2M_SCRIPTS "/p2mctl "
 #define P2MTOP		P2M_SCRIPTS "/p2mtop "
+#define PAGER		P2M_SCRIPTS "/pager "
 
 /* In frames.  In each guest every other frame is zero, and half are written to. */
 #define SIZE		256
@@ -39,14 +40,14 @@ static char said[1 << 18];
 /* Run a shell command; its exit code, and in @said what it printed */
 static int run(const char *format, ...)
 {
-	char command[512];
+	char command[1024];
 	size_t len;
 	va_list ap;
 	FILE *pipe;
 	int status;
 
 	va_start(ap, format);
-	vsnprintf(command, sizeof(command), format, ap);
+	vsnprintf(command, sizeof(command) - 8, format, ap);
 	va_end(ap);
 	strcat(command, " 2>&1");
 	fflush(stdout);
@@ -387,6 +388,154 @@ TEST_F_TIMEOUT(tools, events_are_printed_as_they_happen, 120)
 	EXPECT_SAID("p2m_evict: guest=");
 	EXPECT_SAID("gfn=0x2 err=0");
 	EXPECT_EQ(NULL, strstr(said, "p2m-"));
+}
+
+/* ------------------------------------------------------------------ */
+/* pager                                                               */
+/* ------------------------------------------------------------------ */
+
+/* What it says goes to @file.log. */
+static pid_t start_pager(struct vmm *vmm, const char *file)
+{
+	char command[256];
+	pid_t pid;
+
+	/* What the last one said */
+	run("rm -f %s.log", file);
+	pid = p2m_fork();
+	if (!pid) {
+		snprintf(command, sizeof(command), "exec " PAGER
+			 "%d --target 0 --file %s >%s.log 2>&1",
+			 vmm->pid, file, file);
+		execl("/bin/sh", "sh", "-c", command, NULL);
+		_exit(127);
+	}
+	return pid;
+}
+
+/* Until it has said something; false if it has ended instead */
+static bool pager_says(pid_t pid, const char *file, const char *text)
+{
+	while (run("grep -q '%s' %s.log", text, file)) {
+		if (!p2m_is_alive(pid))
+			return false;
+		usleep(100000);
+	}
+	return true;
+}
+
+static long resident(struct vmm *vmm)
+{
+	run(P2MCTL "stat %d", vmm->pid);
+	return number_after("resident");
+}
+
+FIXTURE(pager_of)
+{
+	struct vmm vmm;
+};
+
+/* /tmp/small has room for some of the guest. */
+FIXTURE_SETUP(pager_of)
+{
+	ASSERT_TRUE(p2m_all_freed());
+	ASSERT_EQ(0, run("mkdir -p /tmp/small; mount -t tmpfs -o size=256k p2m /tmp/small"));
+	start_vmm(&self->vmm, 1);
+}
+
+FIXTURE_TEARDOWN(pager_of)
+{
+	EXPECT_EQ(0, end_vmm(&self->vmm));
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_EQ(0, run("umount /tmp/small; rm -f /tmp/first* /tmp/second*"));
+}
+
+TEST_F_TIMEOUT(pager_of, a_guest_goes_on_when_the_file_is_full, 120)
+{
+	const char *file = "/tmp/small/frames";
+	pid_t pager = start_pager(&self->vmm, file);
+
+	ASSERT_TRUE(pager_says(pager, file, "no room"));
+	EXPECT_LT(0, resident(&self->vmm));
+	let_write(&self->vmm);
+	/* Longer than it rests: it says so once. */
+	sleep(3);
+	EXPECT_EQ(0, run("grep -c 'no room' %s.log", file));
+	EXPECT_EQ(1, atoi(said));
+	ASSERT_EQ(0, run("mount -o remount,size=8m /tmp/small"));
+	ASSERT_TRUE(pager_says(pager, file, "room again"));
+	while (resident(&self->vmm))
+		ASSERT_TRUE(p2m_is_alive(pager));
+	let_write(&self->vmm);
+	ASSERT_EQ(0, kill(pager, SIGTERM));
+	EXPECT_EQ(0, p2m_wait(pager));
+	EXPECT_EQ(SIZE, resident(&self->vmm));
+	if (!has_feature(P2M_FEATURE_FOREIGN))
+		return;
+	EXPECT_EQ(0, run(P2MCTL "map %d --gfn 2", self->vmm.pid));
+	EXPECT_SAID("0000002000  02 00 00 00 00 00 00 00  02 00 00 00");
+	EXPECT_SAID("0000002010  62 62 62 62");
+}
+
+TEST_F_TIMEOUT(pager_of, only_the_guests_own_file_will_do, 120)
+{
+	struct vmm other;
+	pid_t pager;
+
+	pager = start_pager(&self->vmm, "/tmp/first");
+	while (resident(&self->vmm))
+		ASSERT_TRUE(p2m_is_alive(pager));
+	ASSERT_EQ(0, kill(pager, SIGKILL));
+	ASSERT_EQ(-SIGKILL, p2m_wait(pager));
+
+	/* Another one, again and again; or what is left of it; or another guest */
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	EXPECT_SAID("and not in /tmp/second");
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	EXPECT_SAID("and not in /tmp/second");
+	EXPECT_EQ(0, run("cd /tmp; cp first.guest second.guest; head -c 4096 first >second"));
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	EXPECT_SAID("is shorter than it was");
+	start_vmm(&other, 1);
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/first", other.pid));
+	EXPECT_SAID("is not of this guest");
+	EXPECT_EQ(0, end_vmm(&other));
+
+	/* With its own it goes on, and nothing was lost. */
+	pager = start_pager(&self->vmm, "/tmp/first");
+	ASSERT_TRUE(pager_says(pager, "/tmp/first", "paging guest"));
+	let_write(&self->vmm);
+	ASSERT_EQ(0, kill(pager, SIGTERM));
+	EXPECT_EQ(0, p2m_wait(pager));
+	EXPECT_EQ(SIZE, resident(&self->vmm));
+	if (!has_feature(P2M_FEATURE_FOREIGN))
+		return;
+	EXPECT_EQ(0, run(P2MCTL "map %d --gfn 4", self->vmm.pid));
+	EXPECT_SAID("0000004000  04 00 00 00 00 00 00 00  01 00 00 00");
+	EXPECT_SAID("0000004010  63 63 63 63");
+}
+
+/* Every other call is interrupted. */
+static const char interrupted_pager[] =
+	"import errno, p2m_pager\n"
+	"calls = []\n"
+	"def ioctl(*args):\n"
+	"    calls.append(args)\n"
+	"    if len(calls) % 2:\n"
+	"        raise OSError(errno.EINTR, \"signal\")\n"
+	"p2m_pager.fcntl.ioctl = ioctl\n"
+	"class Guest:\n"
+	"    fd = 0\n"
+	"pager = p2m_pager.Pager(Guest, 1)\n"
+	"pager.evict(0, 0)\n"
+	"pager.nominate(0, 1)\n"
+	"print(len(calls), \"calls\")\n";
+
+TEST(a_call_of_the_pagers_goes_on_after_a_signal)
+{
+	EXPECT_EQ(0, run("PYTHONPATH=" P2M_SCRIPTS " /usr/bin/python3 -SBc '%s'",
+			 interrupted_pager));
+	EXPECT_SAID("6 calls");
 }
 
 /* ------------------------------------------------------------------ */
