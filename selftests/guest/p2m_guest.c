@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -515,4 +516,16 @@ int p2m_take_fd(pid_t pid, int fd)
 	TEST_ASSERT(ret >= 0, "pidfd_getfd of %d in %d", fd, pid);
 	close(pidfd);
 	return ret;
+}
+
+#undef kill
+int p2m_kill(pid_t pid, int sig)
+{
+	/* Only the harness ends a process group. */
+	if (pid < 0 && sig == SIGKILL) {
+		fflush(stdout);
+		if (system(P2M_SCRIPTS "/vm-evidence 2>&1 | sed 's/^/# /'"))
+			fprintf(stderr, "# no vm-evidence\n");
+	}
+	return kill(pid, sig);
 }

@@ -24,6 +24,7 @@
 #define P2M_GUEST_H
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -169,5 +170,12 @@ pid_t p2m_fork(void);
 bool p2m_is_alive(pid_t pid);
 int p2m_wait(pid_t pid);
 int p2m_take_fd(pid_t pid, int fd);
+
+/*
+ * The harness, when it is included after this, ends a test that takes too long, and
+ * its children, by kill(): first say what they all wait for.
+ */
+int p2m_kill(pid_t pid, int sig);
+#define kill(pid, sig) p2m_kill(pid, sig)
 
 #endif /* P2M_GUEST_H */
