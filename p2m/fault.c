@@ -211,6 +211,9 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 
 	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_huge(vmf), write);
 	if (!err) {
+		/* Where there is a page table, 4 KB are mapped. */
+		if (pmd_none(READ_ONCE(*vmf->pmd)))
+			p2m_check_poison_2m(guest, vmf->pgoff);
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
 		page = p2m_entry_page_of(entry, vmf->pgoff);
 		if (p2m_is_part(entry, page))

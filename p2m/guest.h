@@ -249,6 +249,7 @@ int p2m_page_copy(struct page *to, struct page *from);
 bool p2m_pages_poisoned(struct page *page, unsigned int order);
 void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
 int p2m_check_poison(struct p2m_guest *guest, unsigned long gfn);
+void p2m_check_poison_2m(struct p2m_guest *guest, unsigned long gfn);
 
 /* pager.c */
 int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg);

@@ -125,8 +125,7 @@ static void p2m_break_chunk(struct p2m_guest *guest, unsigned long gfn)
  * @guest: the guest
  * @gfn: the frame
  *
- * If its page is poisoned, the frame becomes broken, if possible.  If another frame
- * has the same entry, and its page is poisoned, they have different entries then.
+ * If its page is poisoned, the frame becomes broken, if possible.
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -EHWPOISON if it is broken, or its page poisoned.
@@ -134,17 +133,34 @@ static void p2m_break_chunk(struct p2m_guest *guest, unsigned long gfn)
 int p2m_check_poison(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	struct page *page = p2m_entry_page(entry);
-	bool poisoned;
+	struct page *page = p2m_entry_page_of(entry, gfn);
 
 	if (p2m_entry_type(entry) == p2m_broken)
 		return -EHWPOISON;
-	if (!page || !p2m_pages_poisoned(page, p2m_entry_order(entry)))
+	if (!page || !p2m_page_is_poisoned(page))
 		return 0;
-	poisoned = p2m_page_is_poisoned(p2m_entry_page_of(entry, gfn));
 	if (PageCompound(page))
 		p2m_break_chunk(guest, gfn);
 	else
 		p2m_break_page(guest, gfn);
-	return poisoned ? -EHWPOISON : 0;
+	return -EHWPOISON;
+}
+
+/**
+ * p2m_check_poison_2m() - may the chunk of a frame be mapped as 2 MB?
+ * @guest: the guest
+ * @gfn: the frame, with a page that is not poisoned
+ *
+ * If another part of the page is poisoned, the frames have different entries then.
+ * This looks at each part: so it is not for a touch that maps 4 KB.
+ *
+ * Context: process context, holding @gfn; may sleep.
+ */
+void p2m_check_poison_2m(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	if (p2m_entry_order(entry) &&
+	    p2m_pages_poisoned(p2m_entry_page(entry), P2M_2M))
+		p2m_break_chunk(guest, gfn);
 }
