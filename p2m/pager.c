@@ -536,6 +536,9 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 	struct page *page;
 	int err;
 
+	/* A hold of nothing would take memory, for frames without number. */
+	if (!p2m_has_chunk(guest, gfn))
+		return ERR_PTR(-ENOENT);
 	err = __get_p2m(&guest->lock, gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
 	if (err)
 		return ERR_PTR(err);

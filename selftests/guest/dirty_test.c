@@ -18,11 +18,6 @@
 #define ROUNDS		6
 #define MAX_FRAMES	(1UL << 20)	/* in a call */
 
-static bool has(const unsigned char *bitmap, u64 i)
-{
-	return bitmap[i / 8] >> i % 8 & 1;
-}
-
 static void set(unsigned char *bitmap, u64 i)
 {
 	bitmap[i / 8] |= 1 << i % 8;
@@ -33,7 +28,7 @@ static u64 count(const unsigned char *bitmap)
 	u64 i, n = 0;
 
 	for (i = 0; i < NR_FRAMES; i++)
-		n += has(bitmap, i);
+		n += p2m_has_bit(bitmap, i);
 	return n;
 }
 
@@ -43,37 +38,19 @@ static u64 differ(const unsigned char *is, const unsigned char *want)
 	u64 i, n = 0;
 
 	for (i = 0; i < NR_FRAMES; i++) {
-		if (has(is, i) == has(want, i))
+		if (p2m_has_bit(is, i) == p2m_has_bit(want, i))
 			continue;
 		if (!n++)
 			fprintf(stderr, "# frame %#lx is %s\n", i,
-				has(is, i) ? "dirty" : "clean");
+				p2m_has_bit(is, i) ? "dirty" : "clean");
 	}
 	return n;
-}
-
-static int turn(int fd, unsigned long cmd)
-{
-	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
-
-	return p2m_call(fd, cmd, &arg);
-}
-
-static struct p2m_dirty dirty_arg(u64 gfn, u64 nr, void *bitmap, u32 flags)
-{
-	return (struct p2m_dirty){
-		.size = sizeof(struct p2m_dirty),
-		.flags = flags,
-		.gfn = gfn,
-		.nr = nr,
-		.bitmap = (u64)bitmap,
-	};
 }
 
 /* All of the guest, which must succeed */
 static struct p2m_dirty get(int fd, unsigned char *bitmap, u32 flags)
 {
-	struct p2m_dirty arg = dirty_arg(0, NR_FRAMES, bitmap, flags);
+	struct p2m_dirty arg = p2m_dirty_arg(0, NR_FRAMES, bitmap, flags);
 	int ret = p2m_call(fd, P2M_DIRTY_GET, &arg);
 
 	TEST_ASSERT(!ret, "P2M_DIRTY_GET: %s", strerror(-ret));
@@ -127,24 +104,6 @@ static void touch_all(struct p2m_mem *mem)
 
 	for (gfn = 0; gfn < mem->nr; gfn++)
 		WRITE_ONCE(*p2m_page(mem, gfn), 0);
-}
-
-static void populate_on_demand(struct p2m_mem *mem, u64 target)
-{
-	struct p2m_pod arg = { .size = sizeof(arg), .target = target };
-	int ret = p2m_call(mem->fd, P2M_POD_SET, &arg);
-
-	TEST_ASSERT(!ret, "P2M_POD_SET: %s", strerror(-ret));
-}
-
-/* Return: frames that went back to the pool */
-static u64 sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
-{
-	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
-	int ret = p2m_call(mem->fd, P2M_POD_SWEEP, &range);
-
-	TEST_ASSERT(!ret, "P2M_POD_SWEEP: %s", strerror(-ret));
-	return range.done;
 }
 
 /* ------------------------------------------------------------------ */
@@ -201,7 +160,7 @@ TEST_F_TIMEOUT(dirty, the_same_pages_as_by_kvms_own_log, 60)
 	touch_all(&self->mem);
 	p2m_vm_create(&self->vm, &self->mem, 1, guest_scatters);
 	log_by_kvm(&self->vm);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	kvm_vm_get_dirty_log(self->vm.kvm, P2M_SLOT, kvms);
 	get(self->mem.fd, ours, 0);
 	EXPECT_EQ(0, count(ours));
@@ -252,7 +211,7 @@ TEST_F(dirty, what_the_vmm_or_the_kernel_writes_is_dirty)
 	u64 pass;
 
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (pass = 0; pass < 2; pass++) {
 		vmm_scatters(&self->mem, pass);
 		scattered(want, pass);
@@ -283,7 +242,7 @@ TEST_F(dirty, reads_do_not_dirty)
 
 	touch_all(&self->mem);
 	p2m_vm_create(&self->vm, &self->mem, 1, guest_reads);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	p2m_vm_run_passes(&self->vm, 1);
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, NR_FRAMES));
 	for (gfn = 0; gfn < NR_FRAMES; gfn++) {
@@ -301,7 +260,7 @@ TEST_F(dirty, a_first_touch_gets_4k_and_is_dirty_if_it_writes)
 {
 	unsigned char is[BYTES], want[BYTES] = {};
 
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	READ_ONCE(*p2m_page(&self->mem, 7));
 	WRITE_ONCE(*p2m_page(&self->mem, 8), 8);
 	READ_ONCE(*p2m_page(&self->mem, P2M_CHUNK + 9));
@@ -319,14 +278,14 @@ TEST_F(dirty, what_was_written_before_the_start_is_clean)
 	unsigned char is[BYTES];
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, count(is));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 	/* Nor is what was written before a stop known after the next start. */
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, count(is));
 }
@@ -337,10 +296,10 @@ TEST_F(dirty, paging_out_and_in_keeps_dirty_and_clean)
 	u64 gfn;
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	scattered(want, 1);
 	for (gfn = 0; gfn < NR_FRAMES; gfn++)
-		if (has(want, gfn))
+		if (p2m_has_bit(want, gfn))
 			p2m_mem_fill(&self->mem, gfn, 1);
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	get(self->mem.fd, is, 0);
@@ -388,7 +347,7 @@ TEST_F(dirty, any_range_gives_its_bits_and_touches_no_other_byte)
 	u64 p, i, n, end;
 
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	vmm_scatters(&self->mem, 0);
 	scattered(want, 0);
 	set(want, NR_FRAMES - 1);
@@ -397,20 +356,20 @@ TEST_F(dirty, any_range_gives_its_bits_and_touches_no_other_byte)
 
 	for (p = 0; p < ARRAY_SIZE(parts); p++) {
 		memset(is, 0xaa, sizeof(is));
-		arg = dirty_arg(parts[p].gfn, parts[p].nr, is, 0);
+		arg = p2m_dirty_arg(parts[p].gfn, parts[p].nr, is, 0);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		end = parts[p].gfn + parts[p].nr;
 		if (end > NR_FRAMES)
 			end = NR_FRAMES;
 		EXPECT_EQ(end, arg.next);
 		for (i = n = 0; i < end - parts[p].gfn; i++) {
-			ASSERT_EQ(has(want, parts[p].gfn + i), has(is, i));
-			n += has(is, i);
+			ASSERT_EQ(p2m_has_bit(want, parts[p].gfn + i), p2m_has_bit(is, i));
+			n += p2m_has_bit(is, i);
 		}
 		EXPECT_EQ(n, arg.dirty);
 		EXPECT_EQ(0, arg.busy);
 		for (; i % 8; i++)
-			EXPECT_FALSE(has(is, i));
+			EXPECT_FALSE(p2m_has_bit(is, i));
 		for (i /= 8; i < sizeof(is); i++)
 			ASSERT_EQ(0xaa, is[i]);
 	}
@@ -423,17 +382,17 @@ TEST_F(dirty, only_the_range_is_made_clean)
 	u64 p, end;
 
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (p = 0; p < ARRAY_SIZE(parts); p++) {
 		touch_all(&self->mem);
-		arg = dirty_arg(parts[p].gfn, parts[p].nr, is, P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(parts[p].gfn, parts[p].nr, is, P2M_DIRTY_CLEAN);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		end = arg.next;
 		EXPECT_EQ(end - parts[p].gfn, arg.dirty);
 		get(self->mem.fd, is, 0);
 		EXPECT_EQ(NR_FRAMES - arg.dirty, count(is));
-		EXPECT_FALSE(has(is, parts[p].gfn));
-		EXPECT_FALSE(has(is, end - 1));
+		EXPECT_FALSE(p2m_has_bit(is, parts[p].gfn));
+		EXPECT_FALSE(p2m_has_bit(is, end - 1));
 	}
 }
 
@@ -444,18 +403,18 @@ TEST_F(dirty, a_long_range_is_done_in_parts)
 	struct p2m_dirty arg;
 	char *hva = p2m_map(self->mem.fd, 0, nr);
 
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (gfn = 0; gfn < nr; gfn += 100003)
 		WRITE_ONCE(hva[gfn * P2M_PAGE_SIZE], 1);
 	for (gfn = 13; gfn < nr; gfn = arg.next, n++) {
-		arg = dirty_arg(gfn, nr - gfn, bitmap + (gfn - 13) / 8,
-				P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(gfn, nr - gfn, bitmap + (gfn - 13) / 8,
+				    P2M_DIRTY_CLEAN);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		ASSERT_EQ(gfn + MAX_FRAMES < nr ? gfn + MAX_FRAMES : nr, arg.next);
 	}
 	EXPECT_EQ(3, n);
 	for (gfn = 13; gfn < nr; gfn++)
-		ASSERT_EQ(!(gfn % 100003), has(bitmap, gfn - 13));
+		ASSERT_EQ(!(gfn % 100003), p2m_has_bit(bitmap, gfn - 13));
 	munmap(hva, nr * P2M_PAGE_SIZE);
 	free(bitmap);
 }
@@ -468,13 +427,13 @@ TEST_F(dirty, a_guest_may_be_sparse)
 
 	WRITE_ONCE(hva[0], 1);
 	WRITE_ONCE(hva[P2M_PAGE_SIZE], 1);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	WRITE_ONCE(hva[P2M_PAGE_SIZE], 2);
-	arg = dirty_arg(P2M_MAX_GFNS - 3, 3, &is, P2M_DIRTY_CLEAN);
+	arg = p2m_dirty_arg(P2M_MAX_GFNS - 3, 3, &is, P2M_DIRTY_CLEAN);
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 	EXPECT_EQ(P2M_MAX_GFNS, arg.next);
 	EXPECT_EQ(4, is);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 	munmap(hva, 2 * P2M_PAGE_SIZE);
 }
 
@@ -492,13 +451,13 @@ TEST_F(dirty, a_referenced_page_stays_dirty_until_it_is_released)
 
 	touch_all(&self->mem);
 	ASSERT_EQ(0, pipe(pipes));
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	WRITE_ONCE(*p2m_page(&self->mem, 5), 5);
 	WRITE_ONCE(*p2m_page(&self->mem, P2M_CHUNK), 5);
 	ASSERT_EQ(P2M_PAGE_SIZE, vmsplice(pipes[1], &iov, 1, 0));
 	for (round = 0; round < 3; round++) {
 		EXPECT_EQ(1, get(self->mem.fd, is, P2M_DIRTY_CLEAN).busy);
-		EXPECT_TRUE(has(is, 5));
+		EXPECT_TRUE(p2m_has_bit(is, 5));
 		EXPECT_EQ(round ? 1 : 2, count(is));
 	}
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], page, P2M_PAGE_SIZE));
@@ -520,11 +479,11 @@ TEST_F(dirty, what_is_referenced_at_the_start_is_dirty)
 	touch_all(&self->mem);
 	ASSERT_EQ(0, pipe(pipes));
 	ASSERT_EQ(P2M_PAGE_SIZE, vmsplice(pipes[1], &iov, 1, 0));
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	/* A reference to a part of a large page is one to all of it. */
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : 1,
 		  get(self->mem.fd, is, 0).dirty);
-	EXPECT_TRUE(has(is, 5));
+	EXPECT_TRUE(p2m_has_bit(is, 5));
 	close(pipes[0]);
 	close(pipes[1]);
 	get(self->mem.fd, is, P2M_DIRTY_CLEAN);
@@ -561,7 +520,7 @@ TEST(pages_of_2m_are_mapped_so_again_after_the_stop)
 	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE, MADV_HUGEPAGE));
 	p2m_mem_fill(&mem, 0, NR_FRAMES);
 	ASSERT_EQ(bytes, mapped_huge());
-	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_START));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
 	p2m_mem_fill(&mem, 3, 70);
 	EXPECT_EQ(0, mapped_huge());
@@ -574,7 +533,7 @@ TEST(pages_of_2m_are_mapped_so_again_after_the_stop)
 	range = (struct p2m_range){ .size = sizeof(range), .nr = NR_FRAMES };
 	EXPECT_EQ(-EBUSY, p2m_call(mem.fd, P2M_COLLAPSE, &range));
 
-	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_STOP));
+	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_STOP));
 	munmap(mem.hva, bytes);
 	mem.hva = p2m_map_huge(mem.fd, 0, NR_FRAMES);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, NR_FRAMES));
@@ -596,24 +555,24 @@ TEST_F(dirty, a_swept_chunk_is_dirty_and_clean_frame_by_frame)
 	unsigned char is[BYTES];
 	int turns;
 
-	populate_on_demand(&self->mem, NR_FRAMES);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	p2m_populate_on_demand(&self->mem, NR_FRAMES);
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (turns = 0; turns < 2; turns++) {
 		touch_all(&self->mem);
-		ASSERT_EQ(NR_FRAMES, sweep(&self->mem, 0, NR_FRAMES));
+		ASSERT_EQ(NR_FRAMES, p2m_sweep(&self->mem, 0, NR_FRAMES));
 		EXPECT_EQ(NR_FRAMES, get(self->mem.fd, is, 0).dirty);
-		arg = dirty_arg(100, 100, is, P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(100, 100, is, P2M_DIRTY_CLEAN);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		EXPECT_EQ(100, arg.dirty);
 		EXPECT_EQ(NR_FRAMES - 100, get(self->mem.fd, is, 0).dirty);
-		EXPECT_TRUE(has(is, 99) && has(is, 200));
-		EXPECT_FALSE(has(is, 100) || has(is, 199));
+		EXPECT_TRUE(p2m_has_bit(is, 99) && p2m_has_bit(is, 200));
+		EXPECT_FALSE(p2m_has_bit(is, 100) || p2m_has_bit(is, 199));
 		get(self->mem.fd, is, P2M_DIRTY_CLEAN);
 		EXPECT_EQ(0, get(self->mem.fd, is, 0).dirty);
 	}
 
 	/* What was split for that is one again after the stop. */
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 	WRITE_ONCE(*p2m_page(&self->mem, 7), 7);
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : 1,
 		  p2m_stats(self->mem.fd).resident);
@@ -629,7 +588,7 @@ static void copy_dirty(struct p2m_mem *mem, const unsigned char *bitmap,
 	u64 gfn;
 
 	for (gfn = 0; gfn < NR_FRAMES; gfn++)
-		if (has(bitmap, gfn))
+		if (p2m_has_bit(bitmap, gfn))
 			memcpy(shadow + gfn * P2M_PAGE_SIZE,
 			       p2m_page(mem, gfn), P2M_PAGE_SIZE);
 }
@@ -671,7 +630,7 @@ static void migrate(struct __test_metadata *_metadata, struct p2m_mem *mem,
 	if (paging)
 		pid = page_out_meanwhile(mem->fd);
 	p2m_vm_start(vm);
-	ASSERT_EQ(0, turn(mem->fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(mem->fd, P2M_DIRTY_START));
 	memset(bitmap, 0xff, sizeof(bitmap));
 	copy_dirty(mem, bitmap, shadow);
 	for (; rounds < 2 * ROUNDS || p2m_vm_passes(vm) < 4; rounds++) {
@@ -712,14 +671,14 @@ static pid_t turn_meanwhile(int fd)
 	unsigned char bitmap[BYTES];
 
 	while (!pid) {
-		struct p2m_dirty arg = dirty_arg(3, NR_FRAMES, bitmap,
-						 P2M_DIRTY_CLEAN);
-		int ret = turn(fd, P2M_DIRTY_START);
+		struct p2m_dirty arg = p2m_dirty_arg(3, NR_FRAMES, bitmap,
+						     P2M_DIRTY_CLEAN);
+		int ret = p2m_log_dirty(fd, P2M_DIRTY_START);
 
 		TEST_ASSERT(!ret || ret == -EALREADY, "start: %d", ret);
 		ret = p2m_call(fd, P2M_DIRTY_GET, &arg);
 		TEST_ASSERT(!ret || ret == -ENODATA, "get: %d", ret);
-		ret = turn(fd, P2M_DIRTY_STOP);
+		ret = p2m_log_dirty(fd, P2M_DIRTY_STOP);
 		TEST_ASSERT(!ret || ret == -ENODATA, "stop: %d", ret);
 	}
 	return pid;
@@ -761,7 +720,7 @@ TEST_F_TIMEOUT(dirty, the_vmm_may_be_killed_in_a_round, 60)
 			touch_all(&mem);
 			p2m_vm_create(&vm, &mem, 2, p2m_guest_worker);
 			p2m_vm_start(&vm);
-			TEST_ASSERT(!turn(mem.fd, P2M_DIRTY_START), "start");
+			TEST_ASSERT(!p2m_log_dirty(mem.fd, P2M_DIRTY_START), "start");
 			for (;;)
 				get(mem.fd, bitmap, P2M_DIRTY_CLEAN);
 		}
@@ -781,9 +740,9 @@ TEST_F(dirty, a_second_start_is_ealready)
 	unsigned char is[BYTES];
 
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	touch_all(&self->mem);
-	EXPECT_EQ(-EALREADY, turn(self->mem.fd, P2M_DIRTY_START));
+	EXPECT_EQ(-EALREADY, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	EXPECT_EQ(NR_FRAMES, get(self->mem.fd, is, 0).dirty);
 }
 
@@ -795,14 +754,14 @@ TEST_F(dirty, while_it_is_off_there_is_enodata)
 
 	for (i = 0; i < 2; i++) {
 		memset(is, 0xaa, sizeof(is));
-		arg = dirty_arg(0, NR_FRAMES, is, i ? P2M_DIRTY_CLEAN : 0);
+		arg = p2m_dirty_arg(0, NR_FRAMES, is, i ? P2M_DIRTY_CLEAN : 0);
 		before = arg;
-		EXPECT_EQ(-ENODATA, turn(self->mem.fd, P2M_DIRTY_STOP));
+		EXPECT_EQ(-ENODATA, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 		EXPECT_EQ(-ENODATA, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
 		EXPECT_EQ(0xaa, is[0]);
-		ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
-		ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_STOP));
+		ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
+		ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 	}
 }
 
@@ -823,11 +782,11 @@ TEST_F(dirty, a_bad_range_is_einval_or_erange)
 
 	for (on = 0; on < 2; on++) {
 		for (i = 0; i < ARRAY_SIZE(bad); i++) {
-			arg = dirty_arg(bad[i].gfn, bad[i].nr, is, 0);
+			arg = p2m_dirty_arg(bad[i].gfn, bad[i].nr, is, 0);
 			EXPECT_EQ(-bad[i].error,
 				  p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		}
-		turn(self->mem.fd, P2M_DIRTY_START);
+		p2m_log_dirty(self->mem.fd, P2M_DIRTY_START);
 	}
 }
 
@@ -847,12 +806,12 @@ TEST_F(dirty, a_bitmap_that_cannot_be_written_loses_nothing)
 	ASSERT_NE(MAP_FAILED, pages);
 	ASSERT_EQ(0, mprotect(hole, P2M_PAGE_SIZE, PROT_NONE));
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	touch_all(&self->mem);
 	for (i = 0; i < ARRAY_SIZE(bad); i++) {
 		if (bad[i] == pages)
 			mprotect(pages, P2M_PAGE_SIZE, PROT_READ);
-		arg = dirty_arg(0, NR_FRAMES, bad[i], P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(0, NR_FRAMES, bad[i], P2M_DIRTY_CLEAN);
 		before = arg;
 		EXPECT_EQ(-EFAULT, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
@@ -897,14 +856,14 @@ TEST_F_TIMEOUT(dirty, a_result_that_cannot_be_delivered_loses_nothing, 60)
 	int ret;
 
 	touch_all(&self->mem);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	TEST_ASSERT(!pthread_create(&thread, NULL, flickers, &f), "thread");
 	for (round = 0; round < 60 || !failed || !ok; round++) {
 		bool bitmap = round & 1;
 
 		vmm_scatters(&self->mem, 0);
-		arg = dirty_arg(0, NR_FRAMES, bitmap ? f.page : is,
-				P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(0, NR_FRAMES, bitmap ? f.page : is,
+				    P2M_DIRTY_CLEAN);
 		do {
 			struct iovec from = { &arg, sizeof(arg) };
 			struct iovec to = { there, sizeof(arg) };

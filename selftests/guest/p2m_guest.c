@@ -144,6 +144,44 @@ u64 p2m_mem_free(void)
 	return kb << 10;
 }
 
+/* P2M_DIRTY_START or P2M_DIRTY_STOP; 0 or -errno */
+int p2m_log_dirty(int fd, unsigned long cmd)
+{
+	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
+
+	return p2m_call(fd, cmd, &arg);
+}
+
+/* What P2M_DIRTY_GET takes */
+struct p2m_dirty p2m_dirty_arg(u64 gfn, u64 nr, void *bitmap, u32 flags)
+{
+	return (struct p2m_dirty){
+		.size = sizeof(struct p2m_dirty),
+		.flags = flags,
+		.gfn = gfn,
+		.nr = nr,
+		.bitmap = (u64)bitmap,
+	};
+}
+
+void p2m_populate_on_demand(struct p2m_mem *mem, u64 target)
+{
+	struct p2m_pod arg = { .size = sizeof(arg), .target = target };
+	int ret = p2m_call(mem->fd, P2M_POD_SET, &arg);
+
+	TEST_ASSERT(!ret, "P2M_POD_SET: %s", strerror(-ret));
+}
+
+/* Return: frames that went back to the pool */
+u64 p2m_sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
+{
+	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
+	int ret = p2m_call(mem->fd, P2M_POD_SWEEP, &range);
+
+	TEST_ASSERT(!ret, "P2M_POD_SWEEP: %s", strerror(-ret));
+	return range.done;
+}
+
 /* 0 or -errno: see P2M_SHARE_DOMAIN */
 int p2m_set_domain(int fd, u64 domain)
 {

@@ -105,6 +105,16 @@ struct p2m_audit p2m_audit(int fd);
 struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr);
 u64 p2m_move_all(int fd, unsigned long cmd);
 int p2m_set_domain(int fd, u64 domain);
+int p2m_log_dirty(int fd, unsigned long cmd);
+struct p2m_dirty p2m_dirty_arg(u64 gfn, u64 nr, void *bitmap, u32 flags);
+void p2m_populate_on_demand(struct p2m_mem *mem, u64 target);
+u64 p2m_sweep(struct p2m_mem *mem, u64 gfn, u64 nr);
+
+/* Is the bit of the i-th frame set, in a bitmap of P2M_DIRTY_GET? */
+static inline bool p2m_has_bit(const unsigned char *bitmap, u64 i)
+{
+	return bitmap[i / 8] >> i % 8 & 1;
+}
 
 u64 p2m_mem_free(void);
 

@@ -21,47 +21,6 @@
 #define CHUNKS		1024
 #define FRAMES		(CHUNKS * P2M_CHUNK)
 
-static bool has(const unsigned char *bitmap, u64 i)
-{
-	return bitmap[i / 8] >> i % 8 & 1;
-}
-
-static int turn(int fd, unsigned long cmd)
-{
-	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
-
-	return p2m_call(fd, cmd, &arg);
-}
-
-static struct p2m_dirty dirty_arg(u64 gfn, u64 nr, void *bitmap, u32 flags)
-{
-	return (struct p2m_dirty){
-		.size = sizeof(struct p2m_dirty),
-		.flags = flags,
-		.gfn = gfn,
-		.nr = nr,
-		.bitmap = (u64)bitmap,
-	};
-}
-
-static void populate_on_demand(struct p2m_mem *mem, u64 target)
-{
-	struct p2m_pod arg = { .size = sizeof(arg), .target = target };
-	int ret = p2m_call(mem->fd, P2M_POD_SET, &arg);
-
-	TEST_ASSERT(!ret, "P2M_POD_SET: %s", strerror(-ret));
-}
-
-/* Return: frames that went back to the pool */
-static u64 sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
-{
-	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
-	int ret = p2m_call(mem->fd, P2M_POD_SWEEP, &range);
-
-	TEST_ASSERT(!ret, "P2M_POD_SWEEP: %s", strerror(-ret));
-	return range.done;
-}
-
 /* ------------------------------------------------------------------ */
 /* What is not there                                                   */
 /* ------------------------------------------------------------------ */
@@ -69,13 +28,16 @@ static u64 sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
 /* In each of 8,192 GB, of which nothing is there: nodes of the range lock are 4 KB. */
 TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 {
-	struct p2m_dirty_switch on = { .size = sizeof(on) };
+	struct p2m_pager_attach attach = {
+		.size = sizeof(attach), .policy = P2M_PAGER_SIGBUS,
+	};
 	int fd = p2m_open();
 	char *last = p2m_map(fd, P2M_MAX_GFNS - 1, 1);
 	u64 before, gb;
 	u8 bits;
 
-	ASSERT_EQ(0, p2m_call(fd, P2M_DIRTY_START, &on));
+	ASSERT_EQ(0, p2m_log_dirty(fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_call(fd, P2M_PAGER_ATTACH, &attach));
 	before = p2m_mem_free();
 	for (gb = 1; gb <= 8192; gb++) {
 		struct p2m_dirty dirty = {
@@ -92,6 +54,9 @@ TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 			.size = sizeof(share), .client_fd = fd,
 			.source_gfn = dirty.gfn, .client_gfn = dirty.gfn + 1,
 		};
+		struct p2m_page page = {
+			.size = sizeof(page), .gfn = dirty.gfn, .addr = (u64)&bits,
+		};
 
 		bits = 0xff;
 		ASSERT_EQ(0, p2m_call(fd, P2M_DIRTY_GET, &dirty));
@@ -100,6 +65,7 @@ TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 		ASSERT_EQ(0, dirty.dirty);
 		ASSERT_EQ(-ENOENT, p2m_call(fd, P2M_SHARE_NOMINATE, &nominate));
 		ASSERT_EQ(-ESTALE, p2m_call(fd, P2M_SHARE, &share));
+		ASSERT_EQ(-ENOENT, p2m_call(fd, P2M_EVICT, &page));
 		ASSERT_EQ(0, p2m_call(fd, P2M_PAGE_OUT, &range));
 		ASSERT_EQ(0, p2m_call(fd, P2M_PAGE_IN, &range));
 		ASSERT_EQ(0, p2m_call(fd, P2M_UNSHARE, &range));
@@ -119,15 +85,15 @@ TEST(a_start_takes_no_memory_for_what_waits_for_its_page)
 
 	ASSERT_TRUE(p2m_all_freed());
 	p2m_mem_open_huge(&mem, nr);
-	populate_on_demand(&mem, 4 * P2M_CHUNK);
+	p2m_populate_on_demand(&mem, 4 * P2M_CHUNK);
 	before = p2m_mem_free();
-	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_START));
 	EXPECT_GT(p2m_mem_free() + (32UL << 20), before);
 
 	/* As long as it is on, a touch gets 4 KB; after that, 2 MB again. */
 	WRITE_ONCE(*p2m_page(&mem, 7), 7);
 	EXPECT_EQ(1, p2m_stats(mem.fd).resident);
-	ASSERT_EQ(0, turn(mem.fd, P2M_DIRTY_STOP));
+	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_STOP));
 	EXPECT_GT(p2m_mem_free() + (32UL << 20), before);
 	WRITE_ONCE(*p2m_page(&mem, nr - 1), 8);
 	EXPECT_EQ(1 + P2M_CHUNK, p2m_stats(mem.fd).resident);
@@ -335,7 +301,7 @@ TEST_F_TIMEOUT(held, a_stop_is_for_frames_that_came_while_it_waited, 60)
 	stop.fd = self->mem.fd;
 
 	for (tries = 0; tries < 20 && !late; tries++) {
-		ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+		ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 		if (!make_call_in_audit(&audit, &stop))
 			continue;
 		hog_start(&hog);
@@ -415,17 +381,17 @@ TEST_F_TIMEOUT(held, what_was_swept_before_a_failed_delivery_is_dirty_again, 60)
 	int tries;
 
 	sparse_open(&self->mem, 256);
-	populate_on_demand(&self->mem, self->mem.nr);
+	p2m_populate_on_demand(&self->mem, self->mem.nr);
 	audit.fd = self->mem.fd;
 	call.fd = self->mem.fd;
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (tries = 0; tries < 20 && !waits; tries++) {
 		/* In the first chunk all is zero again, and one frame is dirty. */
 		WRITE_ONCE(*p2m_page(&self->mem, 0), 0);
 		WRITE_ONCE(*p2m_page(&self->mem, 5), 5);
 		WRITE_ONCE(*p2m_page(&self->mem, 5), 0);
 		bitmap_open(&bitmap);
-		arg = dirty_arg(0, P2M_CHUNK, bitmap.page, P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(0, P2M_CHUNK, bitmap.page, P2M_DIRTY_CLEAN);
 		call.arg = &arg;
 		waits = make_call_in_audit(&audit, &call);
 		if (!waits) {
@@ -435,15 +401,15 @@ TEST_F_TIMEOUT(held, what_was_swept_before_a_failed_delivery_is_dirty_again, 60)
 		bitmap_stall(&bitmap);
 		ASSERT_EQ(0, end_call(&audit));
 		ASSERT_TRUE(bitmap_is_waited_for(&bitmap));
-		EXPECT_EQ(2, sweep(&self->mem, 0, P2M_CHUNK));
+		EXPECT_EQ(2, p2m_sweep(&self->mem, 0, P2M_CHUNK));
 		bitmap_take_away(&bitmap);
 		ASSERT_EQ(-EFAULT, end_call(&call));
 	}
 	TH_LOG("after %d tries", tries);
 	ASSERT_TRUE(waits);
-	arg = dirty_arg(0, P2M_CHUNK, is, 0);
+	arg = p2m_dirty_arg(0, P2M_CHUNK, is, 0);
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
-	EXPECT_TRUE(has(is, 0) && has(is, 5));
+	EXPECT_TRUE(p2m_has_bit(is, 0) && p2m_has_bit(is, 5));
 	EXPECT_EQ(2, arg.dirty);
 }
 
@@ -547,13 +513,13 @@ static void touch_chunks(struct p2m_mem *mem)
 /* How many frames are dirty?  Those that have a page are the first of each chunk. */
 static u64 dirty(int fd, unsigned char *bitmap)
 {
-	struct p2m_dirty arg = dirty_arg(0, FRAMES, bitmap, 0);
+	struct p2m_dirty arg = p2m_dirty_arg(0, FRAMES, bitmap, 0);
 	int ret = p2m_call(fd, P2M_DIRTY_GET, &arg);
 	u64 gfn, n = 0;
 
 	TEST_ASSERT(!ret, "P2M_DIRTY_GET: %s", strerror(-ret));
 	for (gfn = 0; gfn < FRAMES; gfn += P2M_CHUNK)
-		n += has(bitmap, gfn);
+		n += p2m_has_bit(bitmap, gfn);
 	TEST_ASSERT(n == arg.dirty, "%lu of %llu", n, arg.dirty);
 	return n;
 }
@@ -581,7 +547,7 @@ TEST_F_TIMEOUT(killed, a_start_is_undone, 60)
 	for (try = 0; try < TRIES / 2 || (try < TRIES && !cut); try++) {
 		victim->turn = (struct p2m_dirty_switch){ .size = 8 };
 		kill_in_call(self->mem.fd, P2M_DIRTY_START, victim, try);
-		ret = turn(self->mem.fd, P2M_DIRTY_STOP);
+		ret = p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP);
 		ASSERT_TRUE(!ret || ret == -ENODATA);
 		cut += ret == -ENODATA;
 		touch_chunks(&self->mem);
@@ -589,7 +555,7 @@ TEST_F_TIMEOUT(killed, a_start_is_undone, 60)
 	}
 	TH_LOG("%d of %d", cut, try);
 	EXPECT_LT(0, cut);
-	EXPECT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	EXPECT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	EXPECT_EQ(0, dirty(self->mem.fd, victim->bitmap));
 }
 
@@ -610,7 +576,7 @@ TEST_F_TIMEOUT(killed, a_start_leaves_pages_of_2m_as_they_were, 60)
 	for (try = 0; try < TRIES && !cut; try++) {
 		victim->turn = (struct p2m_dirty_switch){ .size = 8 };
 		kill_in_call(mem.fd, P2M_DIRTY_START, victim, 0);
-		cut += turn(mem.fd, P2M_DIRTY_STOP) == -ENODATA;
+		cut += p2m_log_dirty(mem.fd, P2M_DIRTY_STOP) == -ENODATA;
 	}
 	EXPECT_LT(0, cut);
 	munmap(mem.hva, nr * P2M_PAGE_SIZE);
@@ -629,12 +595,12 @@ TEST_F_TIMEOUT(killed, a_stop_is_made_and_the_next_start_finds_nothing_dirty, 60
 	int try;
 
 	for (try = 0; try < TRIES && !left; try++) {
-		ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+		ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 		touch_chunks(&half);
 		dirtied = p2m_stats(self->mem.fd).dirtied;
 		victim->turn = (struct p2m_dirty_switch){ .size = 8 };
 		kill_in_call(self->mem.fd, P2M_DIRTY_STOP, victim, 0);
-		EXPECT_EQ(-ENODATA, turn(self->mem.fd, P2M_DIRTY_STOP));
+		EXPECT_EQ(-ENODATA, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 		/* Those that it did not come to can be written to as well. */
 		left = logdirty(self->mem.fd);
 		touch_chunks(&self->mem);
@@ -643,7 +609,7 @@ TEST_F_TIMEOUT(killed, a_stop_is_made_and_the_next_start_finds_nothing_dirty, 60
 	}
 	TH_LOG("%lu frames were left", left);
 	EXPECT_LT(0, left);
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	EXPECT_EQ(0, dirty(self->mem.fd, victim->bitmap));
 	touch_chunks(&self->mem);
 	EXPECT_EQ(CHUNKS, dirty(self->mem.fd, victim->bitmap));
@@ -655,11 +621,11 @@ TEST_F_TIMEOUT(killed, a_clean_loses_nothing, 60)
 	int try, cut = 0;
 	bool told;
 
-	ASSERT_EQ(0, turn(self->mem.fd, P2M_DIRTY_START));
+	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (try = 0; try < TRIES / 2 || (try < TRIES && !cut); try++) {
 		touch_chunks(&self->mem);
-		victim->dirty = dirty_arg(0, FRAMES, victim->bitmap,
-					  P2M_DIRTY_CLEAN);
+		victim->dirty = p2m_dirty_arg(0, FRAMES, victim->bitmap,
+					      P2M_DIRTY_CLEAN);
 		kill_in_call(self->mem.fd, P2M_DIRTY_GET, victim, try);
 		told = victim->dirty.dirty;
 		EXPECT_EQ(told ? 0 : CHUNKS,
