@@ -210,6 +210,8 @@ TEST_F(poison, an_error_found_by_the_hardware_is_found_by_a_touch)
 	corrupt(pfn_of_frame(self->mem.hva, BAD));
 	/* What a page of 2 MB has beside the bad one may be touched first. */
 	EXPECT_EQ(0, touch_frame(self->other, BAD + 1, false));
+	/* A read, for a write is a fault also where all of it is mapped. */
+	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, false));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, true));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->mem.hva, BAD, true));
 	EXPECT_EQ(1, broken(self->mem.fd));
