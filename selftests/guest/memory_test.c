@@ -4,9 +4,7 @@
  * makes it grow; and when that is at its limit, services say ENOMEM and nobody dies.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -15,58 +13,16 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-#define CGROUPS		"/sys/fs/cgroup"
+#define CGROUPS		"/sys/fs/cgroup/"
+#define CGROUP		CGROUPS "p2m"
 #define NR_FRAMES	(8 * P2M_CHUNK)
 #define CONSOLE_LEVEL	8	/* of syslog(2) */
 /* Frames that two CPUs' stocks of charged pages can stand for, and more */
 #define SLACK		1024UL
 
-/* A file of the VMM's cgroup, or of the root one, to be written to or read */
-static int open_file(const char *name, int flags)
-{
-	char path[256];
-	int fd;
-
-	snprintf(path, sizeof(path), CGROUPS "/%s", name);
-	fd = open(path, flags | O_CLOEXEC);
-	TEST_ASSERT(fd >= 0, "open %s", path);
-	return fd;
-}
-
-static void put(const char *name, const char *format, ...)
-{
-	int fd = open_file(name, O_WRONLY), n;
-	char text[64];
-	va_list args;
-
-	va_start(args, format);
-	n = vsnprintf(text, sizeof(text), format, args);
-	va_end(args);
-	TEST_ASSERT(write(fd, text, n) == n, "write %s to %s", text, name);
-	close(fd);
-}
-
-/* A number in a file; after @key, if there is one */
-static u64 get(const char *name, const char *key)
-{
-	int fd = open_file(name, O_RDONLY);
-	char text[4096], *at = text;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
-
-	TEST_ASSERT(n > 0, "read %s", name);
-	close(fd);
-	text[n] = 0;
-	if (key) {
-		at = strstr(text, key);
-		TEST_ASSERT(at, "no %s in %s", key, name);
-		at += strlen(key);
-	}
-	return strtoul(at, NULL, 0);
-}
-
 static u64 killed(void)
 {
-	return get("p2m/memory.events", "oom_kill ");
+	return p2m_get(CGROUP "/memory.events", "oom_kill ");
 }
 
 FIXTURE(memory)
@@ -97,7 +53,7 @@ static void be_vmm(int socket, void *(*map)(int fd, u64 gfn, u64 nr))
 	struct p2m_mem mem = { .nr = NR_FRAMES, .tag = 1 };
 	char word;
 
-	put("p2m/cgroup.procs", "%d", getpid());
+	p2m_put(CGROUP "/cgroup.procs", "%d", getpid());
 	mem.fd = p2m_open();
 	mem.hva = map(mem.fd, 0, NR_FRAMES);
 	TEST_ASSERT(write(socket, &mem.fd, sizeof(mem.fd)) > 0, "write");
@@ -112,11 +68,11 @@ FIXTURE_SETUP(memory)
 {
 	int sockets[2], fd;
 
-	if (access(CGROUPS "/cgroup.subtree_control", W_OK))
+	if (access(CGROUPS "cgroup.subtree_control", W_OK))
 		SKIP(return, "no cgroups");
 	ASSERT_TRUE(p2m_all_freed());
-	put("cgroup.subtree_control", "+memory");
-	ASSERT_TRUE(!mkdir(CGROUPS "/p2m", 0755) || errno == EEXIST);
+	p2m_put(CGROUPS "cgroup.subtree_control", "+memory");
+	ASSERT_TRUE(!mkdir(CGROUP, 0755) || errno == EEXIST);
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
 	self->vmm = p2m_fork();
 	if (!self->vmm) {
@@ -140,21 +96,22 @@ FIXTURE_TEARDOWN(memory)
 	kill(self->vmm, SIGKILL);
 	p2m_wait(self->vmm);
 	EXPECT_TRUE(p2m_all_freed());
-	EXPECT_EQ(0, rmdir(CGROUPS "/p2m"));
+	EXPECT_EQ(0, rmdir(CGROUP));
 }
 
 /* The cgroup gets this many bytes more, and not one page after that. */
 static void set_limit(u64 more)
 {
-	put("p2m/memory.max", "%lu", get("p2m/memory.current", NULL) + more);
+	p2m_put(CGROUP "/memory.max", "%lu",
+		p2m_get(CGROUP "/memory.current", NULL) + more);
 }
 
 TEST_F(memory, a_touch_by_another_process_is_charged_to_the_guests_own)
 {
-	u64 before = get("p2m/memory.current", NULL), after;
+	u64 before = p2m_get(CGROUP "/memory.current", NULL), after;
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
-	after = get("p2m/memory.current", NULL);
+	after = p2m_get(CGROUP "/memory.current", NULL);
 	EXPECT_GE(after - before, NR_FRAMES * P2M_PAGE_SIZE);
 	EXPECT_LT(after - before, (NR_FRAMES + SLACK) * P2M_PAGE_SIZE);
 }
@@ -254,7 +211,7 @@ TEST_F_TIMEOUT(memory, a_touch_at_the_limit_is_an_out_of_memory_event, 60)
 	self->vmm = 0;
 	p2m_mem_close(&self->mem);
 	EXPECT_TRUE(p2m_all_freed());
-	EXPECT_EQ(0, rmdir(CGROUPS "/p2m"));
+	EXPECT_EQ(0, rmdir(CGROUP));
 }
 
 TEST_HARNESS_MAIN

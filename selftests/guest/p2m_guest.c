@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -554,6 +555,44 @@ int p2m_take_fd(pid_t pid, int fd)
 	TEST_ASSERT(ret >= 0, "pidfd_getfd of %d in %d", fd, pid);
 	close(pidfd);
 	return ret;
+}
+
+static int open_file(const char *path, int flags)
+{
+	int fd = open(path, flags | O_CLOEXEC);
+
+	TEST_ASSERT(fd >= 0, "open %s", path);
+	return fd;
+}
+
+void p2m_put(const char *path, const char *format, ...)
+{
+	int fd = open_file(path, O_WRONLY), n;
+	char text[64];
+	va_list args;
+
+	va_start(args, format);
+	n = vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	TEST_ASSERT(write(fd, text, n) == n, "write %s to %s", text, path);
+	close(fd);
+}
+
+u64 p2m_get(const char *path, const char *key)
+{
+	int fd = open_file(path, O_RDONLY);
+	char text[4096], *at = text;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	TEST_ASSERT(n > 0, "read %s", path);
+	close(fd);
+	text[n] = 0;
+	if (key) {
+		at = strstr(text, key);
+		TEST_ASSERT(at, "no %s in %s", key, path);
+		at += strlen(key);
+	}
+	return strtoul(at, NULL, 0);
 }
 
 #undef kill

@@ -181,6 +181,11 @@ bool p2m_is_alive(pid_t pid);
 int p2m_wait(pid_t pid);
 int p2m_take_fd(pid_t pid, int fd);
 
+/* Files of the kernel's: write to one; read a number, after @key if that is not NULL */
+void p2m_put(const char *path, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+u64 p2m_get(const char *path, const char *key);
+
 /*
  * The harness, when it is included after this, ends a test that takes too long, and
  * its children, by kill(): first say what they all wait for.
