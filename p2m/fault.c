@@ -12,6 +12,7 @@
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
+#include <linux/vmstat.h>
 
 #include "compat.h"
 #include "guest.h"
@@ -19,33 +20,10 @@
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
-/* Somebody holds @gfn, and mmap_lock should not be held while waiting. */
-static vm_fault_t p2m_fault_retry(struct vm_fault *vmf, struct p2m_guest *guest)
-{
-	unsigned long gfn = vmf->pgoff;
-	struct file *file;
-	enum p2m_wait wait;
-
-	p2m_count_event(guest, retries);
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-
-	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
-		wait = P2M_WAIT_INTERRUPTIBLE;
-	else if (vmf->flags & FAULT_FLAG_KILLABLE)
-		wait = P2M_WAIT_KILLABLE;
-	else
-		wait = P2M_WAIT;
-
-	/* Without mmap_lock the mapping may go, and with it the guest. */
-	file = get_file(vmf->vma->vm_file);
-	p2m_release_fault_lock(vmf);
-	/* An error is for the caller to find: a signal, or the next attempt. */
-	if (!__get_p2m(&guest->lock, gfn, 1, wait, 0))
-		put_p2m_gfn(&guest->lock, gfn);
-	fput(file);
-	return VM_FAULT_RETRY;
-}
+/* What a touch is like */
+#define P2M_TOUCH_WRITE	(1U << 0)	/* it is going to be written to */
+#define P2M_TOUCH_HUGE	(1U << 1)	/* the page may be 2 MB */
+#define P2M_TOUCH_QUICK	(1U << 2)	/* do not wait for I/O: -EINPROGRESS */
 
 /*
  * May the page of the chunk be 2 MB?  So that it can be mapped as such, the
@@ -89,20 +67,37 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
+/* A frame that is being paged, and held, is touched. */
+static int p2m_populate_paged(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned int touch)
+{
+	int err = p2m_pager_populate(guest, gfn, touch & P2M_TOUCH_WRITE);
+
+	if (err != -ENODATA)
+		return err;
+	if (touch & P2M_TOUCH_QUICK && p2m_store_is_slow(guest, gfn))
+		return -EINPROGRESS;
+	err = p2m_paging_populate(guest, gfn);
+	if (!err)
+		count_vm_event(PGMAJFAULT);
+	return err;
+}
+
 /* See to it that @gfn, which is held, has a page. */
 static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
-			struct p2m_entry entry, bool huge, bool write)
+			unsigned int touch)
 {
 	/* Log-dirty wants to hear of each frame. */
-	huge = huge && !guest->log_dirty;
-	switch (p2m_entry_type(entry)) {
+	bool huge = touch & P2M_TOUCH_HUGE && !guest->log_dirty;
+
+	switch (p2m_entry_type(p2m_get_entry(&guest->map, gfn))) {
 	case p2m_mmio_dm:
 		return p2m_populate_zero(guest, gfn, huge);
 	case p2m_paging_out:
 	case p2m_paged:
 	case p2m_paging_in:
 	case p2m_prepped:
-		return p2m_pager_populate(guest, gfn, write);
+		return p2m_populate_paged(guest, gfn, touch);
 	case p2m_pod:
 		return p2m_pod_populate(guest, gfn, huge);
 	default:
@@ -133,15 +128,14 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 
 /* See to it that @gfn, which is held, can be touched. */
 static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
-			      bool huge, bool write)
+			      unsigned int touch)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	int err;
 
-	err = p2m_populate(guest, gfn, entry, huge, write);
+	err = p2m_populate(guest, gfn, touch);
 	if (!err)
 		err = p2m_check_poison(guest, gfn);
-	if (!err && write)
+	if (!err && touch & P2M_TOUCH_WRITE)
 		err = p2m_make_writable(guest, gfn);
 	return err;
 }
@@ -159,7 +153,7 @@ static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
  */
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
-	int err = p2m_make_touchable(guest, gfn, false, write);
+	int err = p2m_make_touchable(guest, gfn, write ? P2M_TOUCH_WRITE : 0);
 
 	if (err == -EAGAIN || (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn))))
 		err = -EBUSY;
@@ -192,7 +186,8 @@ static vm_fault_t p2m_error(int err)
 	case -EINTR:
 		return VM_FAULT_NOPAGE;	/* the signal will be found */
 	case -EAGAIN:
-		return VM_FAULT_RETRY;	/* when the pager has answered */
+	case -EINPROGRESS:
+		return VM_FAULT_RETRY;	/* when the pager has answered, or it was read */
 	case -EHWPOISON:
 		return VM_FAULT_HWPOISON;
 	default:
@@ -200,16 +195,33 @@ static vm_fault_t p2m_error(int err)
 	}
 }
 
-/* The frame is held.  If this returns 0, its page is locked, and in @vmf. */
-static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
+static unsigned int p2m_fault_touch(struct vm_fault *vmf)
+{
+	unsigned int touch = 0;
+
+	if (vmf->flags & FAULT_FLAG_WRITE)
+		touch |= P2M_TOUCH_WRITE;
+	if (p2m_fault_huge(vmf))
+		touch |= P2M_TOUCH_HUGE;
+	/* Once, so that this ends. */
+	if (fault_flag_allow_retry_first(vmf->flags))
+		touch |= P2M_TOUCH_QUICK;
+	return touch;
+}
+
+/*
+ * The frame is held.  If this returns 0, its page is locked, and in @vmf, and @result
+ * is what the fault is to return.
+ */
+static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
+			  vm_fault_t *result)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, vmf->pgoff);
 	enum p2m_type type = p2m_entry_type(entry);
-	bool write = vmf->flags & FAULT_FLAG_WRITE;
 	struct page *page;
 	int err;
 
-	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_huge(vmf), write);
+	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_touch(vmf));
 	if (!err) {
 		/* Where there is a page table, 4 KB are mapped. */
 		if (pmd_none(READ_ONCE(*vmf->pmd)))
@@ -223,10 +235,47 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest)
 		vmf->page = page;
 		get_page(page);
 		lock_page(page);
+		*result = VM_FAULT_LOCKED;
+		if (type == p2m_paged)
+			*result |= VM_FAULT_MAJOR;
 	}
 	trace_p2m_fault(guest->id, vmf->pgoff, type,
-			err ? p2m_error(err) : VM_FAULT_LOCKED);
+			err ? p2m_error(err) : *result);
 	return err;
+}
+
+/*
+ * Somebody holds @gfn, or it has to be read from where that takes long (@read): do
+ * that without mmap_lock.
+ */
+static vm_fault_t p2m_fault_retry(struct vm_fault *vmf, struct p2m_guest *guest,
+				  bool read)
+{
+	unsigned long gfn = vmf->pgoff;
+	struct file *file;
+	enum p2m_wait wait;
+
+	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
+		return VM_FAULT_RETRY;
+
+	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
+		wait = P2M_WAIT_INTERRUPTIBLE;
+	else if (vmf->flags & FAULT_FLAG_KILLABLE)
+		wait = P2M_WAIT_KILLABLE;
+	else
+		wait = P2M_WAIT;
+
+	/* Without mmap_lock the mapping may go, and with it the guest. */
+	file = get_file(vmf->vma->vm_file);
+	p2m_release_fault_lock(vmf);
+	/* An error is for the caller to find: a signal, or the next attempt. */
+	if (!__get_p2m(&guest->lock, gfn, 1, wait, 0)) {
+		if (read)
+			p2m_touch_page(guest, gfn, false);
+		put_p2m_gfn(&guest->lock, gfn);
+	}
+	fput(file);
+	return VM_FAULT_RETRY;
 }
 
 /* The pool is empty; nothing is held, except for mmap_lock. */
@@ -330,11 +379,14 @@ static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
 static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	unsigned long gfn = vmf->pgoff;
+	vm_fault_t result;
 	int err;
 
 	err = try_get_p2m(&guest->lock, gfn, 0);
-	if (err == -EBUSY && fault_flag_allow_retry_first(vmf->flags))
-		return p2m_fault_retry(vmf, guest);
+	if (err == -EBUSY && fault_flag_allow_retry_first(vmf->flags)) {
+		p2m_count_event(guest, retries);
+		return p2m_fault_retry(vmf, guest, false);
+	}
 	/*
 	 * Wait here if it was waited for elsewhere before, so that this ends.
 	 * No holder waits for mmap_lock: see the order of locks in guest.h.
@@ -344,13 +396,15 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (err)
 		return p2m_error(err);
 
-	err = p2m_fault_held(vmf, guest);
+	err = p2m_fault_held(vmf, guest, &result);
 	put_p2m_gfn(&guest->lock, gfn);
 	if (err == -ENOSPC)
 		return p2m_fault_no_room(vmf, guest);
 	if (err == -EAGAIN)
 		return p2m_fault_pager(vmf, guest);
-	return err ? p2m_error(err) : VM_FAULT_LOCKED;
+	if (err == -EINPROGRESS)
+		return p2m_fault_retry(vmf, guest, true);
+	return err ? p2m_error(err) : result;
 }
 
 /*

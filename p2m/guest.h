@@ -242,6 +242,7 @@ int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
 		 struct p2m_range *range, unsigned long *end, u64 *busy);
 int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page);
+bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn);
 void p2m_store_free(struct p2m_guest *guest, unsigned long gfn);
 
 /* poison.c */

@@ -307,9 +307,8 @@ static int p2m_pager_ask(struct p2m_guest *guest, struct p2m_pager *pager,
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, and @gfn is ram_rw; -EAGAIN if the pager has been asked, to be waited
- * for by p2m_pager_wait() without holding @gfn; -EIO if the contents cannot be had,
- * because only a pager has them and it is gone, or the store could not be read;
- * -ENOMEM.
+ * for by p2m_pager_wait() without holding @gfn; -ENODATA if no pager can be asked, so
+ * that the store has the contents, or nobody; -ENOMEM.
  */
 int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
@@ -333,7 +332,7 @@ int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write)
 		if (err != -ENOTCONN)
 			return err;
 	}
-	return p2m_paging_populate(guest, gfn);
+	return -ENODATA;
 }
 
 /* ------------------------------------------------------------------ */

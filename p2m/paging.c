@@ -79,6 +79,19 @@ static int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
+ * p2m_store_is_slow() - does it take I/O to read a frame's contents?
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * Context: process context, holding @gfn; what is found may be out of date.
+ * Return: whether the host has swapped out the page of the store.
+ */
+bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn)
+{
+	return xa_is_value(xa_load(&guest->store->f_mapping->i_pages, gfn));
+}
+
+/**
  * p2m_store_free() - drop a frame's contents from the store
  * @guest: the guest
  * @gfn: the frame
