@@ -54,8 +54,9 @@ int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 	struct page *to = p2m_store_page(guest, gfn);
 	int err;
 
+	/* To shmem it is ENOSPC if the host does not commit itself to more. */
 	if (IS_ERR(to))
-		return PTR_ERR(to);
+		return PTR_ERR(to) == -ENOSPC ? -ENOMEM : PTR_ERR(to);
 	p2m_store_account(1);
 	err = p2m_page_copy(to, page);
 	set_page_dirty(to);

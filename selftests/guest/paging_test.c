@@ -18,6 +18,9 @@
 #define PASSES		3
 #define MOVED		(4 * NR_FRAMES)
 #define RACES		100
+/* In struct p2m_audit */
+#define TYPE_RAM_RW	1
+#define TYPE_PAGED	5
 
 /* Something a test does again and again in a thread, besides paging */
 struct background {
@@ -259,6 +262,47 @@ TEST_F(paging, page_in_brings_back_all_without_a_touch)
 	EXPECT_EQ(NR_FRAMES, after.paged_in);
 	EXPECT_EQ(0, p2m_move_all(self->mem.fd, P2M_PAGE_IN));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+}
+
+/*
+ * The host gives the store so much memory more, and not much after that: each CPU
+ * counts by itself what it has given, up to a limit.
+ */
+static void limit_store(u64 pages)
+{
+	u64 committed = p2m_get("/proc/meminfo", "Committed_AS:");
+
+	p2m_put("/proc/sys/vm/overcommit_kbytes", "%lu", committed + pages * 4);
+	p2m_put("/proc/sys/vm/overcommit_memory", "2");
+}
+
+TEST(a_full_store_is_enomem_and_leaves_nothing_half_done)
+{
+	u64 nr = 12 * P2M_CHUNK;
+	struct p2m_range range = { .size = sizeof(range) };
+	struct p2m_audit audit;
+	struct p2m_mem mem;
+	int err;
+
+	p2m_mem_open(&mem, nr);
+	p2m_mem_fill(&mem, 0, nr);
+	limit_store(1000);
+	do {
+		range.gfn = range.next;
+		range.nr = nr - range.gfn;
+		err = p2m_call(mem.fd, P2M_PAGE_OUT, &range);
+	} while (!err && range.next < nr);
+	p2m_put("/proc/sys/vm/overcommit_memory", "0");
+	EXPECT_EQ(-ENOMEM, err);
+
+	audit = p2m_audit(mem.fd);
+	TH_LOG("%llu paged out", audit.types[TYPE_PAGED]);
+	EXPECT_LT(0, audit.types[TYPE_PAGED]);
+	EXPECT_EQ(nr, audit.types[TYPE_PAGED] + audit.types[TYPE_RAM_RW]);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, nr));
+	EXPECT_EQ(nr, p2m_move_all(mem.fd, P2M_PAGE_OUT));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&mem, 0, nr));
+	p2m_mem_close(&mem);
 }
 
 /* Adds one to its word of frame 0 many times, and sees that nobody else did. */
