@@ -267,6 +267,19 @@ TEST_F(file, closed_with_all_in_the_store)
 	EXPECT_EQ(NR_FRAMES, p2m_totals().store);
 }
 
+/* The store is a file of the kernel's: is it gone, with what was in it? */
+TEST_F(file, closed_gives_back_the_store)
+{
+	u64 before = p2m_get("/proc/meminfo", "Shmem:");
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
+	EXPECT_GT(p2m_get("/proc/meminfo", "Shmem:"), before + NR_FRAMES / 2 * 4);
+	p2m_mem_close(&self->mem);
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_LT(p2m_get("/proc/meminfo", "Shmem:"), before + NR_FRAMES / 2 * 4);
+}
+
 TEST_F(file, opened_and_closed_many_times)
 {
 	int i, fd;
