@@ -11,7 +11,8 @@
 #	  CACHE/stock	Debian's kernel, unpacked, not installed: vmlinuz, release,
 #			build (its headers), lib/modules/RELEASE
 #	  CACHE/source	the same kernel's unpacked source, `make headers` done
-#	  CACHE/kernels	other kernels, like stock: scripts/get-kernel
+#	  CACHE/kernels	other kernels, like stock: scripts/get-kernel and
+#			debug-kernel
 #	  CACHE/busybox	a static busybox, for the initramfs
 #	  CACHE/qemu	the QEMU that emulates the host: scripts/get-qemu
 #	  CACHE/build	modules and tests, built outside the tree
@@ -46,6 +47,23 @@ need_setup()
 		[ -e "$CACHE/$part" ] ||
 			die "$CACHE/$part is missing: run scripts/setup"
 	done
+}
+
+# kernel_dir KERNEL - the directory of a kernel for scripts/vm: of the one of this
+# name in the cache, or else KERNEL is the directory
+kernel_dir()
+{
+	if [ -e "$CACHE/kernels/$1/release" ]; then
+		echo "$CACHE/kernels/$1"
+	else
+		echo "$1"
+	fi
+}
+
+# kernel_slow DIR - how many times the time a program may take on this kernel
+kernel_slow()
+{
+	cat "$1/slow" 2>/dev/null || echo 1
 }
 
 # build_dir [KIND] - the directory for what is built from this tree, and from no

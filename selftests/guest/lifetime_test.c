@@ -12,7 +12,7 @@
 #include "kselftest_harness.h"
 
 #define NR_FRAMES	P2M_CHUNK
-#define MOVED		200
+#define MOVED		p2m_rounds(200)
 
 /* What the VMM tells the test: its descriptor, then how far it is */
 struct progress {

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -37,6 +38,17 @@ static void __attribute__((constructor)) need_devices(void)
 				       need[i]);
 		}
 	}
+}
+
+bool p2m_kernel_maps_2m(void)
+{
+	int major, minor;
+	struct utsname is;
+
+	TEST_ASSERT(!uname(&is), "uname");
+	TEST_ASSERT(sscanf(is.release, "%d.%d", &major, &minor) == 2,
+		    "a kernel called %s", is.release);
+	return major < 6 || (major == 6 && minor < 13);
 }
 
 int p2m_open(void)

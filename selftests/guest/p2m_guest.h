@@ -28,7 +28,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "kvm_util.h"
 #include "processor.h"
@@ -40,6 +42,23 @@
 #define P2M_PAGE_SIZE		4096UL
 #define P2M_CHUNK		512UL	/* frames under one lock of the tree */
 #define P2M_WORDS		(P2M_PAGE_SIZE / sizeof(u64))
+
+/* How much slower than others the kernel is: see run-tests. */
+static inline unsigned int p2m_slow(void)
+{
+	const char *times = getenv("P2M_SLOW");
+
+	return times ? atoi(times) : 1;
+}
+
+/* So many rounds of something that races, or what takes about as long, but one. */
+static inline u64 p2m_rounds(u64 rounds)
+{
+	return rounds > p2m_slow() ? rounds / p2m_slow() : 1;
+}
+
+/* The harness ends a test by alarm(). */
+#define alarm(seconds)		alarm((seconds) * p2m_slow())
 
 /* Where a guest sees frame 0 of its memory, as physical and virtual address */
 #define P2M_GPA			0x10000000UL
@@ -93,6 +112,9 @@ struct p2m_vm {
 	bool stop;
 	struct p2m_vcpu vcpu[P2M_MAX_VCPUS];
 };
+
+/* Whether pages of 2 MB are mapped so; see p2m_set_end() in compat.h */
+bool p2m_kernel_maps_2m(void);
 
 /* The device */
 int p2m_open(void);
@@ -182,8 +204,7 @@ int p2m_wait(pid_t pid);
 int p2m_take_fd(pid_t pid, int fd);
 
 /* Files of the kernel's: write to one; read a number, after @key if that is not NULL */
-void p2m_put(const char *path, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
+void p2m_put(const char *path, const char *format, ...) __printf(2, 3);
 u64 p2m_get(const char *path, const char *key);
 
 /*

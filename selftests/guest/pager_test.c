@@ -23,8 +23,8 @@
 #define NR_FRAMES	(P2M_CHUNK + 64)
 #define NR_OUT		16UL	/* of them evicted, in tests that need few */
 #define NR_BUSY		64UL	/* frames that vCPUs and pager want all the time */
-#define PASSES		3
-#define MOVED		(3 * NR_BUSY)
+#define PASSES		p2m_rounds(3)
+#define MOVED		p2m_rounds(3 * NR_BUSY)
 #define A_WHILE		50000	/* us: who has not come by then is waiting */
 
 /* ------------------------------------------------------------------ */

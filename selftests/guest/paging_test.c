@@ -15,9 +15,9 @@
 /* In two chunks, the second of them cut */
 #define NR_FRAMES	(P2M_CHUNK + 64)
 /* What a race must see at least: passes of every vCPU, frames moved each way */
-#define PASSES		3
-#define MOVED		(4 * NR_FRAMES)
-#define RACES		100
+#define PASSES		p2m_rounds(3)
+#define MOVED		p2m_rounds(4 * NR_FRAMES)
+#define RACES		p2m_rounds(100)
 /* In struct p2m_audit */
 #define TYPE_RAM_RW	1
 #define TYPE_PAGED	5

@@ -18,7 +18,7 @@
 #define NR_FRAMES	(2 * P2M_CHUNK + 64)
 /* Zero frames of 2 MB that make it worth to be 512 pages: see the manual */
 #define WORTH		64
-#define PASSES		3
+#define PASSES		p2m_rounds(3)
 
 static struct p2m_pod pod_set(int fd, u64 target)
 {

@@ -21,8 +21,8 @@
 /* Of all guests here, but for those of which it is the point */
 #define DOMAIN		7
 /* What a race must see at least */
-#define PASSES		12
-#define RACES		200
+#define PASSES		p2m_rounds(12)
+#define RACES		p2m_rounds(200)
 
 static int nominate(int fd, u64 gfn, u64 *handle)
 {
