@@ -31,6 +31,10 @@ help:
 #|   make check        every test: lint; the lock's model; the lock in user-mode
 #|                     Linux, under lockdep and KASAN, and under torture; and
 #|                     real guests in the emulated host
+#|   make check-long   what takes two hours more: the guests' tests and the stress on
+#|                     a debug kernel, and on the newest kernel of backports; the
+#|                     stress on the newest QEMU; and how guests live here without
+#|                     this project
 #|   make torture      torture the lock for SECONDS=600, say
 #|   make stress       every service at once on two running guests, for
 #|                     SECONDS=600, say
@@ -109,6 +113,10 @@ demo demo-host bench-boot bench-guest: setup
 check: setup uml
 	@scripts/check
 
+check-long: setup debug-kernel
+	@scripts/get-kernel backports >/dev/null
+	@scripts/check --long
+
 bench-lock: setup uml-plain
 	@scripts/bench-lock
 
@@ -125,8 +133,11 @@ uml:
 uml-plain:
 	@scripts/uml-setup plain
 
+debug-kernel:
+	@scripts/debug-kernel >/dev/null
+
 # After setup, whatever -j says.
-uml uml-plain: setup
+uml uml-plain debug-kernel: setup
 
 bench: bench-boot bench-guest bench-lock
 
@@ -136,4 +147,5 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	bench bench-boot bench-guest bench-lock torture stress uml uml-plain clean
+	check-long bench bench-boot bench-guest bench-lock torture stress uml uml-plain \
+	debug-kernel clean

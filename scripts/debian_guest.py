@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Runs the guest that scripts/guest-image builds, on stock QEMU, and listens to it.
+"""Runs the guest that scripts/guest-image builds, on QEMU, and listens to it.
 
     with DebianGuest(image, P2M, workload_mib=300) as guest:
         guest.wait(lambda: guest.ready, 120)
         guest.finish()
         guest.wait_exit(60)
 
-Used by demo-inside and bench-boot.
+QEMU is the stock one, or P2M_VMM in the environment.
 """
 
 import json
@@ -16,6 +16,7 @@ import socket
 import subprocess
 import time
 
+VMM = os.environ.get("P2M_VMM", "qemu-system-x86_64")
 SIZE_MIB = 512
 
 # What the guest's memory is: QEMU's object for it.
@@ -44,7 +45,7 @@ class DebianGuest:
         self._errors = os.memfd_create("errors")
         self._monitor, monitor = socket.socketpair()
         self.command = [
-            "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host",
+            VMM, "-accel", "kvm", "-cpu", "host",
             "-smp", "%d" % vcpus, "-m", "%dM" % SIZE_MIB,
             "-object", memory, "-machine", "pc,memory-backend=ram",
             "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
