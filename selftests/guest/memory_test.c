@@ -8,13 +8,11 @@
 #include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-#define CGROUPS		"/sys/fs/cgroup/"
-#define CGROUP		CGROUPS "p2m"
+#define CGROUP		P2M_CGROUPS "p2m"
 #define NR_FRAMES	(8 * P2M_CHUNK)
 #define CONSOLE_LEVEL	8	/* of syslog(2) */
 /* Frames that two CPUs' stocks of charged pages can stand for, and more */
@@ -68,11 +66,9 @@ FIXTURE_SETUP(memory)
 {
 	int sockets[2], fd;
 
-	if (access(CGROUPS "cgroup.subtree_control", W_OK))
+	if (!p2m_cgroup_create(CGROUP))
 		SKIP(return, "no cgroups");
 	ASSERT_TRUE(p2m_all_freed());
-	p2m_put(CGROUPS "cgroup.subtree_control", "+memory");
-	ASSERT_TRUE(!mkdir(CGROUP, 0755) || errno == EEXIST);
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
 	self->vmm = p2m_fork();
 	if (!self->vmm) {

@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -605,6 +606,17 @@ u64 p2m_get(const char *path, const char *key)
 		at += strlen(key);
 	}
 	return strtoul(at, NULL, 0);
+}
+
+bool p2m_cgroup_create(const char *path)
+{
+	const char *controllers = P2M_CGROUPS "cgroup.subtree_control";
+
+	if (access(controllers, W_OK))
+		return false;
+	p2m_put(controllers, "+memory");
+	TEST_ASSERT(!mkdir(path, 0755) || errno == EEXIST, "mkdir %s", path);
+	return true;
 }
 
 #undef kill

@@ -207,6 +207,10 @@ int p2m_take_fd(pid_t pid, int fd);
 void p2m_put(const char *path, const char *format, ...) __printf(2, 3);
 u64 p2m_get(const char *path, const char *key);
 
+/* Makes a cgroup that can have limits of memory.  False if there are no cgroups. */
+#define P2M_CGROUPS	"/sys/fs/cgroup/"
+bool p2m_cgroup_create(const char *path);
+
 /*
  * The harness, when it is included after this, ends a test that takes too long, and
  * its children, by kill(): first say what they all wait for.

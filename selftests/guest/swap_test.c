@@ -5,16 +5,14 @@
  * the vCPU.
  */
 #include <errno.h>
-#include <sys/mman.h>
+#include <fcntl.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/swap.h>
 
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-#define CGROUPS		"/sys/fs/cgroup/"
-#define CGROUP		CGROUPS "p2m-swap"
+#define CGROUP		P2M_CGROUPS "p2m-swap"
 #define TRACING		"/sys/kernel/tracing/"
 #define SWAP		"/dev/zram0"
 #define NR_FRAMES	P2M_CHUNK
@@ -54,14 +52,12 @@ static void swap_out(void)
 
 FIXTURE_SETUP(swap)
 {
-	if (access(CGROUPS "cgroup.subtree_control", W_OK))
+	if (!p2m_cgroup_create(CGROUP))
 		SKIP(return, "no cgroups");
 	if (!have_swap())
 		SKIP(return, "no zram");
 	self->on = true;
 	ASSERT_TRUE(p2m_all_freed());
-	p2m_put(CGROUPS "cgroup.subtree_control", "+memory");
-	ASSERT_TRUE(!mkdir(CGROUP, 0755) || errno == EEXIST);
 	p2m_put(CGROUP "/cgroup.procs", "0");
 	p2m_mem_open(&self->mem, NR_FRAMES);
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
@@ -77,7 +73,7 @@ FIXTURE_TEARDOWN(swap)
 	p2m_put(TRACING "events/enable", "0");
 	p2m_mem_close(&self->mem);
 	EXPECT_TRUE(p2m_all_freed());
-	p2m_put(CGROUPS "cgroup.procs", "0");
+	p2m_put(P2M_CGROUPS "cgroup.procs", "0");
 	EXPECT_EQ(0, rmdir(CGROUP));
 	EXPECT_EQ(0, swapoff(SWAP));
 }
