@@ -16,6 +16,7 @@
 #define NR_FRAMES	(2 * P2M_CHUNK)
 #define BYTES		(NR_FRAMES / 8)
 #define ROUNDS		p2m_rounds(6)
+#define PASSES		p2m_rounds(4)
 #define MAX_FRAMES	(1UL << 20)	/* in a call */
 
 static void set(unsigned char *bitmap, u64 i)
@@ -634,7 +635,7 @@ static void migrate(struct __test_metadata *_metadata, struct p2m_mem *mem,
 	ASSERT_EQ(0, p2m_log_dirty(mem->fd, P2M_DIRTY_START));
 	memset(bitmap, 0xff, sizeof(bitmap));
 	copy_dirty(mem, bitmap, shadow);
-	for (; rounds < 2 * ROUNDS || p2m_vm_passes(vm) < 4; rounds++) {
+	for (; rounds < 2 * ROUNDS || p2m_vm_passes(vm) < PASSES; rounds++) {
 		copied += get(mem->fd, bitmap, P2M_DIRTY_CLEAN).dirty;
 		copy_dirty(mem, bitmap, shadow);
 		/* It writes meanwhile, in half of its rounds. */
@@ -696,7 +697,7 @@ TEST_F_TIMEOUT(dirty, starts_and_stops_race_with_vcpus_and_paging, 60)
 		pids[i] = turn_meanwhile(self->mem.fd);
 	pids[2] = page_out_meanwhile(self->mem.fd);
 	p2m_vm_start(&self->vm);
-	while (p2m_vm_passes(&self->vm) < 3)
+	while (p2m_vm_passes(&self->vm) < PASSES)
 		usleep(1000);
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, kill(pids[i], SIGKILL));

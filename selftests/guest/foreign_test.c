@@ -458,7 +458,7 @@ TEST_F_TIMEOUT(foreign, mapping_races_with_vcpus_paging_and_log_dirty, 60)
 	p2m_vm_start(&self->vm);
 	for (i = 0; i < 2; i++)
 		pids[i] = map_meanwhile(&self->mem, 2 + i);
-	while (p2m_vm_passes(&self->vm) < 4) {
+	while (p2m_vm_passes(&self->vm) < p2m_rounds(4)) {
 		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_START, &turn));
 		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);

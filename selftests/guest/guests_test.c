@@ -46,7 +46,8 @@ static void *page_out_one(void *arg)
 	do {
 		p2m_move_all(fd, P2M_PAGE_OUT);
 		stats = p2m_stats(fd);
-	} while (p2m_vm_passes(vm) < 2 || stats.paged_in < 2 * vm->mem->nr);
+	} while (p2m_vm_passes(vm) < p2m_rounds(2) ||
+		 stats.paged_in < p2m_rounds(2 * vm->mem->nr));
 	return NULL;
 }
 
@@ -318,7 +319,7 @@ TEST_F_TIMEOUT(guests, another_process_takes_the_descriptor_and_pages, 60)
 		p2m_vm_start(vm);
 		__atomic_store_n(&talk->fd, mem->fd, __ATOMIC_RELEASE);
 		while (!__atomic_load_n(&talk->stop, __ATOMIC_ACQUIRE) ||
-		       p2m_vm_passes(vm) < 2)
+		       p2m_vm_passes(vm) < p2m_rounds(2))
 			usleep(1000);
 		p2m_vm_stop(vm);
 		_exit(p2m_vm_wrong_words(vm) ? 1 : 0);

@@ -330,7 +330,7 @@ TEST_F_TIMEOUT(paging, evicting_races_with_writing_the_same_page, 60)
 
 	p2m_vm_create(&self->vm, &self->mem, 2, guest_counts_on_one_page);
 	p2m_vm_start(&self->vm);
-	while (evicted < RACES || p2m_vm_passes(&self->vm) < 3) {
+	while (evicted < RACES || p2m_vm_passes(&self->vm) < PASSES) {
 		evicted += p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, 1).done;
 		calls++;
 	}
@@ -415,7 +415,7 @@ TEST_F_TIMEOUT(paging, code_stacks_and_page_tables_may_go_too, 60)
 	free(copy);
 
 	p2m_vm_start(&self->vm);
-	while (p2m_vm_passes(&self->vm) < 3 ||
+	while (p2m_vm_passes(&self->vm) < PASSES ||
 	       p2m_stats(rest.fd).paged_in < 100) {
 		p2m_move_all(rest.fd, P2M_PAGE_OUT);
 		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
