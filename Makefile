@@ -30,11 +30,12 @@ help:
 #|                     for that time, after asking
 #|   make check        every test: lint; the lock's model; the lock in user-mode
 #|                     Linux, under lockdep and KASAN, and under torture; and
-#|                     real guests in the emulated host
-#|   make check-long   what takes two hours more: the guests' tests and the stress on
-#|                     a debug kernel, and on the newest kernel of backports; the
-#|                     stress on the newest QEMU; and how guests live here without
-#|                     this project
+#|                     real guests in the emulated host, on Debian's kernel and on
+#|                     a debug kernel; 35 minutes on two cores, or 70 from nothing
+#|   make check-long   what takes longer: the stress and a search for leaks on the
+#|                     debug kernel; the guests' tests and the stress on the newest
+#|                     kernel of backports; the stress on the newest QEMU; and how
+#|                     guests live here without this project
 #|   make torture      torture the lock for SECONDS=600, say
 #|   make stress       every service at once on two running guests, for
 #|                     SECONDS=600, say
@@ -71,7 +72,8 @@ help:
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
 #|   scripts/check [SUITE...]    parts of make check: lint model lock map torture
-#|                            guest stress; scripts/test-guest PROGRAM for one program
+#|                            guest stress guest-debug stress-debug;
+#|                            scripts/test-guest PROGRAM for one program
 #|
 #| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
 #| $XDG_CACHE_HOME), which can be deleted at any time.
@@ -110,7 +112,7 @@ install: modules_install
 demo demo-host bench-boot bench-guest: setup
 	@scripts/$@
 
-check: setup uml
+check: setup uml debug-kernel
 	@scripts/check
 
 check-long: setup debug-kernel
