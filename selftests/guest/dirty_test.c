@@ -610,8 +610,10 @@ static pid_t page_out_meanwhile(int fd)
 {
 	pid_t pid = p2m_fork();
 
-	while (!pid)
+	while (!pid) {
 		p2m_move_all(fd, P2M_PAGE_OUT);
+		p2m_let_run();
+	}
 	return pid;
 }
 
@@ -682,6 +684,7 @@ static pid_t turn_meanwhile(int fd)
 		TEST_ASSERT(!ret || ret == -ENODATA, "get: %d", ret);
 		ret = p2m_log_dirty(fd, P2M_DIRTY_STOP);
 		TEST_ASSERT(!ret || ret == -ENODATA, "stop: %d", ret);
+		p2m_let_run();
 	}
 	return pid;
 }

@@ -57,6 +57,15 @@ static inline u64 p2m_rounds(u64 rounds)
 	return rounds > p2m_slow() ? rounds / p2m_slow() : 1;
 }
 
+/*
+ * Let a guest run.  On a slow kernel its faults take as long as the page-outs that
+ * race with them, and it might not get far; on others this does nothing.
+ */
+static inline void p2m_let_run(void)
+{
+	usleep(5000 * (p2m_slow() - 1));
+}
+
 /* The harness ends a test by alarm(). */
 #define alarm(seconds)		alarm((seconds) * p2m_slow())
 

@@ -419,6 +419,7 @@ TEST_F_TIMEOUT(paging, code_stacks_and_page_tables_may_go_too, 60)
 	       p2m_stats(rest.fd).paged_in < 100) {
 		p2m_move_all(rest.fd, P2M_PAGE_OUT);
 		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
+		p2m_let_run();
 	}
 	p2m_vm_stop(&self->vm);
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));

@@ -816,6 +816,7 @@ TEST_F_TIMEOUT(pod, paging_and_sweeps_may_race_on_the_same_frames, 60)
 		out += p2m_move(self->fd, P2M_PAGE_OUT, 0, NR_FRAMES).done;
 		p2m_move(self->fd, P2M_PAGE_IN, 0, P2M_CHUNK);
 		swept += pod_sweep_all(self->fd);
+		p2m_let_run();
 	}
 	p2m_vm_stop(&self->vm);
 	for (i = 0; i < 2; i++) {
