@@ -31,7 +31,8 @@ help:
 #|   make check        every test: lint; the lock's model; the lock in user-mode
 #|                     Linux, under lockdep and KASAN, and under torture; and
 #|                     real guests in the emulated host, on Debian's kernel and on
-#|                     a debug kernel; 35 minutes on two cores, or 70 from nothing
+#|                     a debug kernel; some 35 minutes on two cores, once all is
+#|                     built
 #|   make check-long   what takes longer: the stress and a search for leaks on the
 #|                     debug kernel; the guests' tests and the stress on the newest
 #|                     kernel of backports; the stress on the newest QEMU; and how
