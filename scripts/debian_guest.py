@@ -11,6 +11,7 @@ QEMU is the stock one, or P2M_VMM in the environment.
 
 import json
 import os
+import re
 import select
 import socket
 import subprocess
@@ -22,6 +23,10 @@ SIZE_MIB = 512
 # What the guest's memory is: QEMU's object for it.
 P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=%dM" % SIZE_MIB
 MEMFD = "memory-backend-memfd,id=ram,share=on,size=%dM" % SIZE_MIB
+
+
+# The first of the last words of a kernel
+DIED = re.compile(r"BUG: |Oops|WARNING: |fault|Kernel panic|stall|traps: ")
 
 
 class Failed(Exception):
@@ -160,12 +165,18 @@ class DebianGuest:
             raise Failed("QEMU's exit code is %d%s" % (code, self.last_words()))
 
     def last_words(self):
-        """How QEMU ended, if it did, and the ends of its messages and of the guest's console."""
+        """
+        How QEMU ended, if it did, and the ends of its messages and of the guest's
+        console; of a kernel that died, all that it said of that.
+        """
         code = self._qemu.poll()
         text = "" if code is None else " (exit code %d)" % code
         for name, file in ("QEMU said", self._errors), ("the guest's console", self._console):
             content = os.pread(file, os.fstat(file).st_size, 0)
-            lines = content.decode("utf-8", "replace").splitlines()[-15:]
+            lines = content.decode("utf-8", "replace").splitlines()
+            died = [n for n, line in enumerate(lines) if DIED.search(line)]
+            first = min(died[:1] + [len(lines) - 15])
+            lines = lines[max(first, 0):][:400]
             if lines:
                 text += "\n%s:\n  %s" % (name, "\n  ".join(lines))
         return text
