@@ -11,11 +11,12 @@ QEMU is the stock one, or P2M_VMM in the environment.
 
 import json
 import os
-import re
 import select
 import socket
 import subprocess
 import time
+
+from kernel_log import COMPLAINT
 
 VMM = os.environ.get("P2M_VMM", "qemu-system-x86_64")
 SIZE_MIB = 512
@@ -23,10 +24,6 @@ SIZE_MIB = 512
 # What the guest's memory is: QEMU's object for it.
 P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=%dM" % SIZE_MIB
 MEMFD = "memory-backend-memfd,id=ram,share=on,size=%dM" % SIZE_MIB
-
-
-# The first of the last words of a kernel
-DIED = re.compile(r"BUG: |Oops|WARNING: |fault|Kernel panic|stall|traps: ")
 
 
 class Failed(Exception):
@@ -167,16 +164,17 @@ class DebianGuest:
     def last_words(self):
         """
         How QEMU ended, if it did, and the ends of its messages and of the guest's
-        console; of a kernel that died, all that it said of that.
+        console; if its kernel complained, from shortly before the first complaint.
         """
         code = self._qemu.poll()
         text = "" if code is None else " (exit code %d)" % code
         for name, file in ("QEMU said", self._errors), ("the guest's console", self._console):
             content = os.pread(file, os.fstat(file).st_size, 0)
             lines = content.decode("utf-8", "replace").splitlines()
-            died = [n for n, line in enumerate(lines) if DIED.search(line)]
-            first = min(died[:1] + [len(lines) - 15])
-            lines = lines[max(first, 0):][:400]
+            tail = len(lines) - 15
+            first = next((n - 10 for n, line in enumerate(lines)
+                          if COMPLAINT.search(line)), tail)
+            lines = lines[max(min(first, tail), 0):]
             if lines:
                 text += "\n%s:\n  %s" % (name, "\n  ".join(lines))
         return text
