@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 
-from kernel_log import COMPLAINT
+from kernel_log import COMPLAINT, interrupted_with_interrupts_off
 
 VMM = os.environ.get("P2M_VMM", "qemu-system-x86_64")
 SIZE_MIB = 512
@@ -177,4 +177,7 @@ class DebianGuest:
             lines = lines[max(min(first, tail), 0):]
             if lines:
                 text += "\n%s:\n  %s" % (name, "\n  ".join(lines))
+        if interrupted_with_interrupts_off(text):
+            text += ("\nthe emulator interrupted this guest while it had interrupts off: "
+                     "Documentation/results/emulator.md")
         return text
