@@ -25,7 +25,11 @@
 #include <linux/sched/signal.h>
 #include <linux/xarray.h>
 
-#include "guest.h"
+#include "audit.h"
+#include "page.h"
+#include "pod.h"
+#include "sharing.h"
+#include "walk.h"
 
 /* What may be wrong, as in "frame 0x2f ..." */
 #define P2M_AUDIT_ERRORS(x)						\

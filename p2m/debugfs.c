@@ -9,7 +9,9 @@
 #include <linux/debugfs.h>
 #include <linux/seq_file.h>
 
-#include "guest.h"
+#include "audit.h"
+#include "debugfs.h"
+#include "guests.h"
 
 static struct dentry *p2m_debugfs;
 

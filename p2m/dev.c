@@ -9,8 +9,22 @@
 #include <linux/module.h>
 #include <linux/uaccess.h>
 
+#include "audit.h"
 #include "compat.h"
-#include "guest.h"
+#include "debugfs.h"
+#include "dirty.h"
+#include "domain.h"
+#include "fault.h"
+#include "foreign.h"
+#include "guests.h"
+#include "huge.h"
+#include "page.h"
+#include "pager.h"
+#include "paging.h"
+#include "pod.h"
+#include "sharing.h"
+#include "sharing_scan.h"
+#include "store.h"
 
 static const struct file_operations p2m_fops;
 
@@ -402,19 +416,24 @@ static int __init p2m_init(void)
 {
 	int err;
 
-	err = p2m_guests_init();
+	err = p2m_pages_init();
 	if (err)
 		return err;
+	err = p2m_stores_init();
+	if (err)
+		goto out_pages;
 	p2m_sharing_init();
 	p2m_debugfs_init();
 	err = misc_register(&p2m_misc);
 	if (err)
-		goto out_guests;
+		goto out_stores;
 	return 0;
 
-out_guests:
+out_stores:
 	p2m_debugfs_exit();
-	p2m_guests_exit();
+	p2m_stores_exit();
+out_pages:
+	p2m_pages_exit();
 	return err;
 }
 module_init(p2m_init);
@@ -423,7 +442,8 @@ static void __exit p2m_exit(void)
 {
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
-	p2m_guests_exit();
+	p2m_stores_exit();
+	p2m_pages_exit();
 	/* Tables are freed by RCU. */
 	rcu_barrier();
 }

@@ -39,7 +39,11 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "guest.h"
+#include "dirty.h"
+#include "huge.h"
+#include "page.h"
+#include "pod.h"
+#include "walk.h"
 
 /* Frames that a call looks at, at most: a bitmap of 128 KB */
 #define P2M_DIRTY_FRAMES	(1UL << 20)

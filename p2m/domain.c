@@ -13,12 +13,14 @@
  */
 
 #include <linux/capability.h>
+#include <linux/highmem.h>
 #include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/random.h>
 #include <linux/slab.h>
+#include <linux/xxhash.h>
 
-#include "sharing.h"
+#include "domain.h"
 
 /* The domains that have a number; it guards who is in which as well. */
 static DEFINE_MUTEX(p2m_domains_lock);
@@ -28,6 +30,23 @@ static LIST_HEAD(p2m_domains);
 static bool p2m_domain_is_single(u64 number)
 {
 	return number == P2M_DOMAIN_ALONE || number == P2M_DOMAIN_NEVER;
+}
+
+/**
+ * p2m_hash_page() - a hash of what is in a page, which may be changing
+ * @domain: that of the page's guest
+ * @page: the page, not poisoned
+ *
+ * Context: any.
+ * Return: the hash; another one in every domain.
+ */
+u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
+{
+	void *addr = kmap_local_page(page);
+	u64 hash = xxh64(addr, PAGE_SIZE, domain->seed);
+
+	kunmap_local(addr);
+	return hash;
 }
 
 static struct p2m_domain *p2m_domain_new(u64 number)

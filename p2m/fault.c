@@ -15,7 +15,16 @@
 #include <linux/vmstat.h>
 
 #include "compat.h"
-#include "guest.h"
+#include "dirty.h"
+#include "fault.h"
+#include "huge.h"
+#include "page.h"
+#include "pager.h"
+#include "paging.h"
+#include "pod.h"
+#include "poison.h"
+#include "sharing.h"
+#include "store.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"

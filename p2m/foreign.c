@@ -23,7 +23,12 @@
 #include <linux/slab.h>
 
 #include "compat.h"
-#include "guest.h"
+#include "fault.h"
+#include "foreign.h"
+#include "huge.h"
+#include "page.h"
+#include "pod.h"
+#include "walk.h"
 
 /**
  * struct p2m_foreign_pages - what a descriptor stands for

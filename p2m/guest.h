@@ -30,21 +30,13 @@
 #include <linux/fs.h>
 #include <linux/list.h>
 #include <linux/memcontrol.h>
-#include <linux/mm.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
-#include <linux/poll.h>
 #include <linux/refcount.h>
 
 #include "p2m_rangelock.h"
 #include "p2m/map.h"
 #include "p2m/uapi/p2m.h"
-
-/*
- * Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait.  No more
- * than there are bits in a u64.
- */
-#define P2M_BATCH	64
 
 /* What is counted for a guest; p2m_stats in uapi/p2m.h says what each is. */
 #define P2M_COUNTERS(x)							\
@@ -133,196 +125,7 @@ struct p2m_guest {
 	refcount_t			ref;
 };
 
-/**
- * struct p2m_totals - what all guests together have; 0 when there are none
- * @guests: guests
- * @pages: pages that belong to maps; one that is part of a foreign mapping as well
- * counts again for that
- * @store: frames in stores
- */
-struct p2m_totals {
-	u64 guests;
-	u64 pages;
-	u64 store;
-};
-
-/* guest.c */
-int p2m_guests_init(void);
-void p2m_guests_exit(void);
-struct p2m_guest *p2m_guest_create(void);
-struct p2m_guest *p2m_guest_find(u64 id);
-struct p2m_guest *p2m_guest_next(u64 id);
-void p2m_guest_put(struct p2m_guest *guest);
 void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns);
 void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats);
-void p2m_guests_totals(struct p2m_totals *totals);
-void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
-			 void *arg);
-struct page *p2m_page_alloc(gfp_t gfp);
-struct page *p2m_huge_alloc(gfp_t gfp);
-void p2m_page_hold(struct page *page);
-bool p2m_page_is_zero(struct page *page);
-void p2m_pages_free(struct page *page, unsigned int order);
-void p2m_store_account(long frames);
-void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
-void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
-
-/* Change the entry of a frame that has one of this order: cannot fail. */
-static inline void p2m_change_entry(struct p2m_guest *guest, unsigned long gfn,
-				    struct p2m_entry entry)
-{
-	p2m_set_entry(&guest->map, gfn, p2m_entry_order(entry), entry);
-}
-
-/* The same page, if the type has one, but of another type. */
-static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
-				   enum p2m_type type)
-{
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-
-	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, type));
-}
-
-/* Does the map say anything of the chunk of a frame?  At a glance, without a hold. */
-static inline bool p2m_has_chunk(struct p2m_guest *guest, unsigned long gfn)
-{
-	return p2m_next_chunk(&guest->map, gfn, gfn + 1) == gfn;
-}
-
-/*
- * The type of a page that is the frame's own: so a page gets that is put back, or
- * into an entry that had none, and is not being written to.  See dirty.c.
- */
-static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
-					 struct p2m_entry entry)
-{
-	return guest->log_dirty && !p2m_entry_dirty(entry) ? p2m_logdirty :
-							     p2m_ram_rw;
-}
-
-/* Is that the type it has? */
-static inline bool p2m_is_ram(struct p2m_entry entry)
-{
-	return p2m_entry_type(entry) == p2m_ram_rw ||
-	       p2m_entry_type(entry) == p2m_logdirty;
-}
-
-/* Has somebody found a memory error in it?  Of a large page, in this part? */
-static inline bool p2m_page_is_poisoned(struct page *page)
-{
-	return PageHWPoison(page);
-}
-
-/* range.c */
-typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
-			    unsigned long nr, struct p2m_range *range);
-long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr);
-int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
-		   unsigned long end);
-int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
-		  unsigned int size, p2m_batch_fn batch);
-
-/* huge.c */
-int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn);
-int p2m_split(struct p2m_guest *guest, unsigned long gfn);
-bool p2m_merge(struct p2m_guest *guest, unsigned long gfn);
-unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long gfn);
-int p2m_shatter(struct p2m_guest *guest, unsigned long gfn);
-int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range);
-
-/* fault.c */
-extern const struct vm_operations_struct p2m_vm_ops;
-int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
-
-/* paging.c */
-int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
-int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
-int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
-int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
-		 struct p2m_range *range, unsigned long *end, u64 *busy);
-int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
-		    struct page *page);
-bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn);
-void p2m_store_free(struct p2m_guest *guest, unsigned long gfn);
-
-/* poison.c */
-int p2m_page_copy(struct page *to, struct page *from);
-bool p2m_pages_poisoned(struct page *page, unsigned int order);
-void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
-int p2m_check_poison(struct p2m_guest *guest, unsigned long gfn);
-void p2m_check_poison_2m(struct p2m_guest *guest, unsigned long gfn);
-
-/* pager.c */
-int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg);
-int p2m_pager_detach(struct p2m_guest *guest);
-void p2m_pager_flush(struct p2m_guest *guest, fl_owner_t id);
-void p2m_pager_free(struct p2m_guest *guest);
-int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range);
-int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg);
-int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg);
-int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range);
-ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
-		       bool nonblock);
-__poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
-			poll_table *wait);
-int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write);
-int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
-		   unsigned int state);
-
-/* sharing.c, scan.c */
-void p2m_sharing_init(void);
-void p2m_shared_drop(struct p2m_guest *guest, struct page *page);
-void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
-		     struct page *page);
-int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg);
-int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
-	      struct p2m_share *arg);
-int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
-int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
-unsigned long p2m_shared_audit(struct p2m_guest *guest);
-int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan);
-
-/* domain.c */
-struct p2m_domain *p2m_domain_get(u64 number);
-void p2m_domain_put(struct p2m_domain *domain);
-u64 p2m_domain_number(struct p2m_guest *guest);
-int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg);
-
-/* dirty.c */
-struct p2m_dirty_result {
-	unsigned long *bitmap;
-};
-
-int p2m_dirty_start(struct p2m_guest *guest);
-int p2m_dirty_stop(struct p2m_guest *guest);
-int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn);
-int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
-		  struct p2m_dirty_result *result);
-void p2m_dirty_got(struct p2m_guest *guest, struct p2m_dirty *arg,
-		   struct p2m_dirty_result *result, bool told);
-
-/* foreign.c */
-int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
-		    struct file **file);
-void p2m_foreign_mapped(struct p2m_foreign *arg, struct file *file, bool told);
-
-/* pod.c */
-void p2m_pool_init(struct p2m_pool *pool);
-unsigned int p2m_pod_audit(struct p2m_guest *guest);
-int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);
-void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn);
-int p2m_pod_make_room(struct p2m_guest *guest);
-void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn);
-bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn);
-int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
-int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
-int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range);
-
-/* audit.c */
-int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit);
-
-/* debugfs.c */
-void p2m_debugfs_init(void);
-void p2m_debugfs_exit(void);
 
 #endif /* _P2M_GUEST_H */

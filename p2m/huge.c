@@ -26,7 +26,9 @@
 #include <linux/pagemap.h>
 
 #include "compat.h"
-#include "guest.h"
+#include "huge.h"
+#include "page.h"
+#include "walk.h"
 
 /**
  * p2m_huge_populate() - give an empty chunk a zero page of 2 MB

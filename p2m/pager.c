@@ -52,8 +52,12 @@
 #include <linux/uaccess.h>
 #include <linux/xarray.h>
 
-#include "guest.h"
+#include "page.h"
+#include "pager.h"
+#include "paging.h"
+#include "store.h"
 #include "trace.h"
+#include "walk.h"
 
 #define P2M_WAIT_BITS	6
 

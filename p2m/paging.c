@@ -19,94 +19,16 @@
  * of them meanwhile waits until the batch is done, and then comes back.
  */
 
-#include <linux/highmem.h>
-#include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
-#include <linux/shmem_fs.h>
 
 #include "compat.h"
-#include "guest.h"
+#include "huge.h"
+#include "page.h"
+#include "paging.h"
+#include "store.h"
 #include "trace.h"
-
-/* ------------------------------------------------------------------ */
-/* The store                                                           */
-/* ------------------------------------------------------------------ */
-
-static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
-{
-	return shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
-					   GFP_HIGHUSER | P2M_GFP_HARD);
-}
-
-/**
- * p2m_store_write() - put a frame's contents into the store
- * @guest: the guest
- * @gfn: the frame
- * @page: its page
- *
- * Context: process context, holding @gfn; may sleep.
- * Return: 0; -ENOMEM if the store is full; -EHWPOISON if @page is poisoned.
- */
-int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
-		    struct page *page)
-{
-	struct page *to = p2m_store_page(guest, gfn);
-	int err;
-
-	/* To shmem it is ENOSPC if the host does not commit itself to more. */
-	if (IS_ERR(to))
-		return PTR_ERR(to) == -ENOSPC ? -ENOMEM : PTR_ERR(to);
-	p2m_store_account(1);
-	err = p2m_page_copy(to, page);
-	set_page_dirty(to);
-	put_page(to);
-	if (err)
-		p2m_store_free(guest, gfn);
-	return err;
-}
-
-static int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
-			  struct page *page)
-{
-	struct page *from = p2m_store_page(guest, gfn);
-	int err;
-
-	if (IS_ERR(from))
-		return PTR_ERR(from);
-	err = p2m_page_copy(page, from);
-	put_page(from);
-	return err;
-}
-
-/**
- * p2m_store_is_slow() - does it take I/O to read a frame's contents?
- * @guest: the guest
- * @gfn: the frame
- *
- * Context: process context, holding @gfn; what is found may be out of date.
- * Return: whether the host has swapped out the page of the store.
- */
-bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn)
-{
-	return xa_is_value(xa_load(&guest->store->f_mapping->i_pages, gfn));
-}
-
-/**
- * p2m_store_free() - drop a frame's contents from the store
- * @guest: the guest
- * @gfn: the frame
- *
- * Context: process context, holding @gfn; may sleep.
- */
-void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
-{
-	loff_t start = (loff_t)gfn << PAGE_SHIFT;
-
-	shmem_truncate_range(file_inode(guest->store), start,
-			     start + PAGE_SIZE - 1);
-	p2m_store_account(-1);
-}
+#include "walk.h"
 
 /* ------------------------------------------------------------------ */
 /* In                                                                  */

@@ -38,7 +38,10 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
-#include "guest.h"
+#include "huge.h"
+#include "page.h"
+#include "pod.h"
+#include "walk.h"
 
 /*
  * To take less than this from a page of 2 MB is not worth making 512 of it, unless

@@ -29,66 +29,10 @@
 #include <linux/mm.h>
 #include <linux/uaccess.h>
 
-#include "guest.h"
-
-/**
- * p2m_page_copy() - copy a page of 4 KB, or a part of one, that may be poisoned
- * @to: where to
- * @from: where from
- *
- * Context: process context, holding no page lock; may sleep.
- * Return: 0; -EHWPOISON if @from is poisoned, and what is in @to does not count.
- */
-int p2m_page_copy(struct page *to, struct page *from)
-{
-	unsigned long left;
-	void *dst, *src;
-
-	if (p2m_page_is_poisoned(from))
-		return -EHWPOISON;
-	src = kmap_local_page(from);
-	dst = kmap_local_page(to);
-	left = copy_mc_to_kernel(dst, src, PAGE_SIZE);
-	kunmap_local(dst);
-	kunmap_local(src);
-	if (!left)
-		return 0;
-	/* Nobody may have told the memory manager so far. */
-	if (IS_ENABLED(CONFIG_MEMORY_FAILURE))
-		memory_failure(page_to_pfn(from), 0);
-	return -EHWPOISON;
-}
-
-/**
- * p2m_pages_poisoned() - is any of the pages of an entry poisoned?
- * @page: the first one
- * @order: of the entry
- *
- * Context: any.
- * Return: whether there is one.
- */
-bool p2m_pages_poisoned(struct page *page, unsigned int order)
-{
-	unsigned int i;
-
-	for (i = 0; i < 1U << order; i++)
-		if (p2m_page_is_poisoned(page + i))
-			return true;
-	return false;
-}
-
-/**
- * p2m_set_broken() - the contents of a frame are lost
- * @guest: the guest
- * @gfn: the frame, which has an entry of 4 KB.  Its page is the caller's now.
- *
- * Context: process context, holding @gfn.
- */
-void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn)
-{
-	p2m_change_type(guest, gfn, p2m_broken);
-	p2m_count_event(guest, broken);
-}
+#include "huge.h"
+#include "page.h"
+#include "poison.h"
+#include "sharing.h"
 
 /* A frame with a page of its own, or a shared one, loses it. */
 static void p2m_break_page(struct p2m_guest *guest, unsigned long gfn)

@@ -37,10 +37,12 @@
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
-#include <linux/xxhash.h>
 
+#include "huge.h"
+#include "page.h"
 #include "sharing.h"
 #include "trace.h"
+#include "walk.h"
 
 /* Sharers that a page may have, so that what is done to all of them ends. */
 #define P2M_MAX_SHARERS		(1U << 16)
@@ -97,23 +99,6 @@ static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
 /* ------------------------------------------------------------------ */
 /* Contents                                                            */
 /* ------------------------------------------------------------------ */
-
-/**
- * p2m_hash_page() - a hash of what is in a page, which may be changing
- * @domain: that of the page's guest
- * @page: the page, not poisoned
- *
- * Context: any.
- * Return: the hash; another one in every domain.
- */
-u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
-{
-	void *addr = kmap_local_page(page);
-	u64 hash = xxh64(addr, PAGE_SIZE, domain->seed);
-
-	kunmap_local(addr);
-	return hash;
-}
 
 /* False if one of them is poisoned. */
 static bool p2m_pages_equal(struct page *page1, struct page *page2)

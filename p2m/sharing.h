@@ -1,46 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What sharing.c, scan.c and domain.c have for each other. */
+/* Sharing: frames that have one page, which none may write */
 #ifndef _P2M_SHARING_H
 #define _P2M_SHARING_H
 
-#include "compat.h"
-#include "guest.h"
+#include "p2m/compat.h"
+#include "p2m/domain.h"
+#include "p2m/page.h"
 
-/**
- * struct p2m_candidate - where a page with certain contents was seen
- * @guest: number of the guest
- * @gfn: the frame
- */
-struct p2m_candidate {
-	u64		guest;
-	unsigned long	gfn;
-};
-
-/**
- * struct p2m_domain - guests that may share
- * @number: what P2M_SHARE_DOMAIN calls it
- * @seed: of the hashes of contents
- * @zero_hash: what p2m_hash_page() says of a zero page
- * @seen: candidates of scans; or NULL
- * @seen_bits: there are 2 to this many sets of them
- * @seen_lock: guards these two
- * @link: in the list of domains, if others can find it there
- * @ref: of its guests, and of whoever got hold of it otherwise
- */
-struct p2m_domain {
-	u64			number;
-	u64			seed;
-	u64			zero_hash;
-	struct p2m_seen		*seen;
-	unsigned int		seen_bits;
-	spinlock_t		seen_lock;	/* the innermost of all */
-	struct list_head	link;
-	refcount_t		ref;
-};
-
-struct p2m_domain *p2m_domain_of(struct p2m_guest *guest);
-
-u64 p2m_hash_page(struct p2m_domain *domain, struct page *page);
+void p2m_sharing_init(void);
+void p2m_shared_drop(struct p2m_guest *guest, struct page *page);
+void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
+		     struct page *page);
+int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg);
+int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
+	      struct p2m_share *arg);
+int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
+int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
+unsigned long p2m_shared_audit(struct p2m_guest *guest);
 bool p2m_shared_known(struct p2m_domain *domain, u64 hash);
 int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash);

@@ -4,7 +4,7 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
-#include "guest.h"
+#include "walk.h"
 
 /**
  * p2m_range_end() - check a range that came from outside

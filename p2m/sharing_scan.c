@@ -29,7 +29,12 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 
+#include "guests.h"
+#include "huge.h"
+#include "page.h"
 #include "sharing.h"
+#include "sharing_scan.h"
+#include "walk.h"
 
 /* Frames per zap; as many as there are bits in a u64. */
 #define P2M_SCAN_BATCH		64
@@ -39,6 +44,16 @@
 #define P2M_SEEN_PER_FRAME	8
 /* But no more sets than this: 3 MB, enough for 512 MB of pages without a like */
 #define P2M_SEEN_MAX_BITS	15
+
+/**
+ * struct p2m_candidate - where a page with certain contents was seen
+ * @guest: number of the guest
+ * @gfn: the frame
+ */
+struct p2m_candidate {
+	u64		guest;
+	unsigned long	gfn;
+};
 
 /**
  * struct p2m_seen - a place in a domain's table of candidates

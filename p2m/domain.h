@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Which guests may share */
+#ifndef _P2M_DOMAIN_H
+#define _P2M_DOMAIN_H
+
+#include <linux/list.h>
+#include <linux/refcount.h>
+#include <linux/spinlock.h>
+
+#include "p2m/guest.h"
+
+/**
+ * struct p2m_domain - guests that may share
+ * @number: what P2M_SHARE_DOMAIN calls it
+ * @seed: of the hashes of contents
+ * @zero_hash: what p2m_hash_page() says of a zero page
+ * @seen: candidates of scans; or NULL
+ * @seen_bits: there are 2 to this many sets of them
+ * @seen_lock: guards these two
+ * @link: in the list of domains, if others can find it there
+ * @ref: of its guests, and of whoever got hold of it otherwise
+ */
+struct p2m_domain {
+	u64			number;
+	u64			seed;
+	u64			zero_hash;
+	struct p2m_seen		*seen;
+	unsigned int		seen_bits;
+	spinlock_t		seen_lock;	/* the innermost of all */
+	struct list_head	link;
+	refcount_t		ref;
+};
+
+struct p2m_domain *p2m_domain_of(struct p2m_guest *guest);
+u64 p2m_hash_page(struct p2m_domain *domain, struct page *page);
+struct p2m_domain *p2m_domain_get(u64 number);
+void p2m_domain_put(struct p2m_domain *domain);
+u64 p2m_domain_number(struct p2m_guest *guest);
+int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg);
+
+#endif /* _P2M_DOMAIN_H */

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Touches of guest frames */
+#ifndef _P2M_FAULT_H
+#define _P2M_FAULT_H
+
+#include <linux/mm.h>
+
+#include "p2m/guest.h"
+
+extern const struct vm_operations_struct p2m_vm_ops;
+int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
+
+#endif /* _P2M_FAULT_H */

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Guests: their making, their end, and the list of all of them. */
+
+#include <linux/module.h>
+#include <linux/mount.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/pseudo_fs.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+
+#include "compat.h"
+#include "domain.h"
+#include "guests.h"
+#include "page.h"
+#include "pager.h"
+#include "pod.h"
+#include "sharing.h"
+#include "store.h"
+
+#define P2M_FS_MAGIC	0x70326d21	/* "p2m!" */
+
+static DEFINE_MUTEX(p2m_guests_lock);
+static LIST_HEAD(p2m_guests);
+static u64 p2m_last_id;
+
+/*
+ * Every guest needs an address space of its own, to be zapped without the
+ * others.  That takes an inode, and an inode a file system, which is mounted
+ * while there is a guest; being mounted it keeps the module from going.
+ */
+static struct vfsmount *p2m_mnt;
+static int p2m_mnt_count;
+
+static int p2m_fs_init_context(struct fs_context *fc)
+{
+	return init_pseudo(fc, P2M_FS_MAGIC) ? 0 : -ENOMEM;
+}
+
+static struct file_system_type p2m_fs_type = {
+	.name = "p2m",
+	.owner = THIS_MODULE,
+	.init_fs_context = p2m_fs_init_context,
+	.kill_sb = kill_anon_super,
+};
+
+static struct inode *p2m_inode_new(void)
+{
+	struct inode *inode;
+	int err;
+
+	err = simple_pin_fs(&p2m_fs_type, &p2m_mnt, &p2m_mnt_count);
+	if (err)
+		return ERR_PTR(err);
+	inode = alloc_anon_inode(p2m_mnt->mnt_sb);
+	if (IS_ERR(inode))
+		simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+	else
+		p2m_set_end(inode);
+	return inode;
+}
+
+static void p2m_inode_put(struct inode *inode)
+{
+	iput(inode);
+	simple_release_fs(&p2m_mnt, &p2m_mnt_count);
+}
+
+/**
+ * p2m_guest_create() - make an empty guest
+ *
+ * The calling process's memory cgroup will be charged for it.
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, or ERR_PTR(-ENOMEM) or what p2m_store_create() gives.
+ */
+struct p2m_guest *p2m_guest_create(void)
+{
+	struct p2m_guest *guest;
+	int err = -ENOMEM;
+
+	guest = kzalloc(sizeof(*guest), GFP_KERNEL_ACCOUNT);
+	if (!guest)
+		return ERR_PTR(-ENOMEM);
+
+	if (p2m_rangelock_init(&guest->lock, guest->name))
+		goto out_guest;
+	p2m_pool_init(&guest->pool);
+	guest->counters = alloc_percpu_gfp(struct p2m_counters,
+					   GFP_KERNEL_ACCOUNT);
+	if (!guest->counters)
+		goto out_lock;
+	if (p2m_map_init(&guest->map, &guest->lock))
+		goto out_counters;
+	guest->inode = p2m_inode_new();
+	if (IS_ERR(guest->inode)) {
+		err = PTR_ERR(guest->inode);
+		goto out_map;
+	}
+	err = p2m_store_create(guest);
+	if (err)
+		goto out_inode;
+	guest->domain = p2m_domain_get(P2M_DOMAIN_ALONE);
+	if (!guest->domain) {
+		err = -ENOMEM;
+		goto out_store;
+	}
+	guest->memcg = get_mem_cgroup_from_mm(current->mm);
+
+	refcount_set(&guest->ref, 1);
+
+	mutex_lock(&p2m_guests_lock);
+	guest->id = ++p2m_last_id;
+	snprintf(guest->name, sizeof(guest->name), "p2m/%llu", guest->id);
+	guest->map.id = guest->id;
+	list_add_tail(&guest->link, &p2m_guests);
+	mutex_unlock(&p2m_guests_lock);
+	return guest;
+
+out_store:
+	p2m_store_destroy(guest);
+out_inode:
+	p2m_inode_put(guest->inode);
+out_map:
+	p2m_map_destroy(&guest->map, NULL, NULL);
+out_counters:
+	free_percpu(guest->counters);
+out_lock:
+	p2m_rangelock_destroy(&guest->lock);
+out_guest:
+	kfree(guest);
+	return ERR_PTR(err);
+}
+
+static void p2m_drop_entry(struct p2m_entry entry, void *arg)
+{
+	struct page *page = p2m_entry_page(entry);
+
+	if (p2m_entry_type(entry) == p2m_shared)
+		p2m_shared_drop(arg, page);
+	else if (page)
+		p2m_pages_free(page, p2m_entry_order(entry));
+	else
+		p2m_store_drop(entry);
+}
+
+/**
+ * p2m_guest_put() - drop a reference to a guest
+ * @guest: the guest; with the last reference it is freed, and all that it has.
+ * Then no file and no mapping refers to it any more.
+ *
+ * Context: process context, holding nothing of the guest; may sleep.
+ */
+void p2m_guest_put(struct p2m_guest *guest)
+{
+	if (!refcount_dec_and_mutex_lock(&guest->ref, &p2m_guests_lock))
+		return;
+	list_del(&guest->link);
+	mutex_unlock(&p2m_guests_lock);
+
+	mem_cgroup_put(guest->memcg);
+	p2m_pager_free(guest);
+	p2m_store_destroy(guest);
+	p2m_inode_put(guest->inode);
+	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
+	/* Until now there were pages that it shares. */
+	p2m_domain_put(guest->domain);
+	free_percpu(guest->counters);
+	p2m_rangelock_destroy(&guest->lock);
+	kfree(guest);
+}
+
+/**
+ * p2m_guest_find() - the guest with a number
+ * @id: the number
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ */
+struct p2m_guest *p2m_guest_find(u64 id)
+{
+	struct p2m_guest *guest, *found = NULL;
+
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link) {
+		if (guest->id == id) {
+			/* The last put takes it off the list under this lock. */
+			refcount_inc(&guest->ref);
+			found = guest;
+			break;
+		}
+	}
+	mutex_unlock(&p2m_guests_lock);
+	return found;
+}
+
+/**
+ * p2m_guest_next() - the guest after a number
+ * @id: the number; 0 for the first guest
+ *
+ * To visit all guests, holding none of them up meanwhile.
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ */
+struct p2m_guest *p2m_guest_next(u64 id)
+{
+	struct p2m_guest *guest, *found = NULL;
+
+	mutex_lock(&p2m_guests_lock);
+	/* The list is in the order of making. */
+	list_for_each_entry(guest, &p2m_guests, link) {
+		if (guest->id > id) {
+			refcount_inc(&guest->ref);
+			found = guest;
+			break;
+		}
+	}
+	mutex_unlock(&p2m_guests_lock);
+	return found;
+}
+
+/**
+ * p2m_guests_totals() - what all guests together have
+ * @totals: where to
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_guests_totals(struct p2m_totals *totals)
+{
+	struct p2m_guest *guest;
+
+	totals->guests = 0;
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link)
+		totals->guests++;
+	mutex_unlock(&p2m_guests_lock);
+	totals->pages = p2m_pages_total();
+	totals->store = p2m_stores_total();
+}
+
+/**
+ * p2m_guests_for_each() - call @fn for each guest, which stays meanwhile
+ * @fn: the function
+ * @arg: passed to @fn
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
+			 void *arg)
+{
+	struct p2m_guest *guest;
+
+	mutex_lock(&p2m_guests_lock);
+	list_for_each_entry(guest, &p2m_guests, link)
+		fn(guest, arg);
+	mutex_unlock(&p2m_guests_lock);
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Guests: their making, their end, and the list of them */
+#ifndef _P2M_GUESTS_H
+#define _P2M_GUESTS_H
+
+#include "p2m/guest.h"
+
+/**
+ * struct p2m_totals - what all guests together have; 0 when there are none
+ * @guests: guests
+ * @pages: pages that belong to maps; one that is part of a foreign mapping as well
+ * counts again for that
+ * @store: frames in stores
+ */
+struct p2m_totals {
+	u64 guests;
+	u64 pages;
+	u64 store;
+};
+
+struct p2m_guest *p2m_guest_create(void);
+struct p2m_guest *p2m_guest_find(u64 id);
+struct p2m_guest *p2m_guest_next(u64 id);
+void p2m_guest_put(struct p2m_guest *guest);
+void p2m_guests_totals(struct p2m_totals *totals);
+void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
+			 void *arg);
+
+#endif /* _P2M_GUESTS_H */

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* 2 MB: a chunk with one page */
+#ifndef _P2M_HUGE_H
+#define _P2M_HUGE_H
+
+#include "p2m/guest.h"
+
+int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn);
+int p2m_split(struct p2m_guest *guest, unsigned long gfn);
+bool p2m_merge(struct p2m_guest *guest, unsigned long gfn);
+unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long gfn);
+int p2m_shatter(struct p2m_guest *guest, unsigned long gfn);
+int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range);
+
+#endif /* _P2M_HUGE_H */

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Paging: frames go to a store and come back */
+#ifndef _P2M_PAGING_H
+#define _P2M_PAGING_H
+
+#include "p2m/guest.h"
+
+int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
+int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
+int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
+int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
+		 struct p2m_range *range, unsigned long *end, u64 *busy);
+
+#endif /* _P2M_PAGING_H */

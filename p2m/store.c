@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Where the contents of paged frames are: a shmem file for each guest. */
+
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/pagemap.h>
+#include <linux/percpu_counter.h>
+#include <linux/shmem_fs.h>
+#include <linux/xarray.h>
+
+#include "compat.h"
+#include "page.h"
+#include "store.h"
+
+/* Kept apart from the guests' own counters, so as to find what they lose. */
+static struct percpu_counter p2m_total_store;
+
+/**
+ * p2m_stores_init() - what is needed before there is a store
+ *
+ * Context: module init.
+ * Return: 0 or -ENOMEM.
+ */
+int p2m_stores_init(void)
+{
+	return percpu_counter_init(&p2m_total_store, 0, GFP_KERNEL);
+}
+
+/**
+ * p2m_stores_exit() - undo p2m_stores_init()
+ *
+ * Context: module exit; there is no store.
+ */
+void p2m_stores_exit(void)
+{
+	WARN_ON(percpu_counter_sum(&p2m_total_store));
+	percpu_counter_destroy(&p2m_total_store);
+}
+
+/**
+ * p2m_stores_total() - frames in all stores
+ *
+ * Context: any.
+ * Return: how many.
+ */
+u64 p2m_stores_total(void)
+{
+	return percpu_counter_sum(&p2m_total_store);
+}
+
+/**
+ * p2m_store_create() - an empty store for a guest
+ * @guest: the guest
+ *
+ * Context: process context; may sleep.
+ * Return: 0, or what shmem_file_setup() gives.
+ */
+int p2m_store_create(struct p2m_guest *guest)
+{
+	struct file *file = shmem_file_setup("p2m-store",
+					     P2M_MAX_GFNS << PAGE_SHIFT,
+					     P2M_SHMEM_FLAGS);
+
+	if (IS_ERR(file))
+		return PTR_ERR(file);
+	guest->store = file;
+	return 0;
+}
+
+/**
+ * p2m_store_destroy() - free a guest's store, and all that is in it
+ * @guest: the guest, which goes
+ *
+ * The frames that were in it are taken off the total by p2m_store_drop().
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_store_destroy(struct p2m_guest *guest)
+{
+	fput(guest->store);
+}
+
+/**
+ * p2m_store_drop() - the store of a frame's contents goes as a whole
+ * @entry: the frame's entry, of a type whose contents may be in a store
+ *
+ * Context: any.
+ */
+void p2m_store_drop(struct p2m_entry entry)
+{
+	if (p2m_entry_in_store(entry))
+		percpu_counter_dec(&p2m_total_store);
+}
+
+static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)
+{
+	return shmem_read_mapping_page_gfp(guest->store->f_mapping, gfn,
+					   GFP_HIGHUSER | P2M_GFP_HARD);
+}
+
+/**
+ * p2m_store_write() - put a frame's contents into the store
+ * @guest: the guest
+ * @gfn: the frame
+ * @page: its page
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -ENOMEM if the store is full; -EHWPOISON if @page is poisoned.
+ */
+int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
+		    struct page *page)
+{
+	struct page *to = p2m_store_page(guest, gfn);
+	int err;
+
+	/* To shmem it is ENOSPC if the host does not commit itself to more. */
+	if (IS_ERR(to))
+		return PTR_ERR(to) == -ENOSPC ? -ENOMEM : PTR_ERR(to);
+	percpu_counter_inc(&p2m_total_store);
+	err = p2m_page_copy(to, page);
+	set_page_dirty(to);
+	put_page(to);
+	if (err)
+		p2m_store_free(guest, gfn);
+	return err;
+}
+
+/**
+ * p2m_store_read() - get a frame's contents from the store
+ * @guest: the guest
+ * @gfn: the frame
+ * @page: where to
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -ENOMEM; -EHWPOISON if they are poisoned; or what shmem gives.
+ */
+int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
+		   struct page *page)
+{
+	struct page *from = p2m_store_page(guest, gfn);
+	int err;
+
+	if (IS_ERR(from))
+		return PTR_ERR(from);
+	err = p2m_page_copy(page, from);
+	put_page(from);
+	return err;
+}
+
+/**
+ * p2m_store_is_slow() - does it take I/O to read a frame's contents?
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * Context: process context, holding @gfn; what is found may be out of date.
+ * Return: whether the host has swapped out the page of the store.
+ */
+bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn)
+{
+	return xa_is_value(xa_load(&guest->store->f_mapping->i_pages, gfn));
+}
+
+/**
+ * p2m_store_free() - drop a frame's contents from the store
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * Context: process context, holding @gfn; may sleep.
+ */
+void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
+{
+	loff_t start = (loff_t)gfn << PAGE_SHIFT;
+
+	shmem_truncate_range(file_inode(guest->store), start,
+			     start + PAGE_SIZE - 1);
+	percpu_counter_dec(&p2m_total_store);
+}
