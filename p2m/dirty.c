@@ -164,27 +164,17 @@ static int p2m_round_protect(struct p2m_round *round)
 
 /*
  * The frames whose pages somebody references are dirty again.  None is mapped,
- * and all are held, so the references that should be there are the map's.  For a
- * part of a large page that goes for the other parts, too; see p2m_round_unmap().
+ * and all are held, so the references that should be there are the map's.
  */
 static int p2m_round_restore(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
-	unsigned long chunk = ULONG_MAX;
 	struct p2m_frames frames;
-	unsigned int parts = 0;
-	struct page *page;
 
 	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
 		if (p2m_entry_type(frames.entry) != p2m_logdirty ||
-		    !p2m_round_has(round, frames.gfn))
-			continue;
-		page = p2m_entry_page(frames.entry);
-		if (PageCompound(page) && frames.gfn / P2M_CHUNK_GFNS != chunk) {
-			chunk = frames.gfn / P2M_CHUNK_GFNS;
-			parts = p2m_count_parts(guest, frames.gfn);
-		}
-		if (page_count(page) == (PageCompound(page) ? parts : 1))
+		    !p2m_round_has(round, frames.gfn) ||
+		    p2m_page_is_last(frames.entry))
 			continue;
 		p2m_change_entry(guest, frames.gfn,
 				 p2m_dirty_entry(p2m_retype_entry(frames.entry,
@@ -195,8 +185,8 @@ static int p2m_round_restore(struct p2m_round *round)
 }
 
 /*
- * Unmap them; and the rest of their chunk as well, if its page is a large one: who
- * maps a part has a reference to all of it.
+ * Unmap them; and the rest of their chunk as well, if its page is a large one: a
+ * process that maps a part of it has a reference to all of it.
  */
 static int p2m_round_unmap(struct p2m_round *round)
 {
@@ -204,9 +194,9 @@ static int p2m_round_unmap(struct p2m_round *round)
 	unsigned long gfn = round->gfn, end = round->end, next;
 	int err;
 
-	if (p2m_count_parts(guest, gfn))
+	if (p2m_is_large(guest, gfn))
 		gfn = round_down(gfn, P2M_CHUNK_GFNS);
-	if (p2m_count_parts(guest, end - 1))
+	if (p2m_is_large(guest, end - 1))
 		end = round_up(end, P2M_CHUNK_GFNS);
 	for (; gfn < end; gfn = next) {
 		err = p2m_find_chunk(guest, &gfn, end);
@@ -278,7 +268,7 @@ static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 	unsigned long gfn = 0;
 
 	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
-		if (p2m_count_parts(guest, gfn))
+		if (p2m_is_large(guest, gfn))
 			p2m_forget_chunk(guest, gfn);
 		gfn += P2M_CHUNK_GFNS;
 		cond_resched();
@@ -418,8 +408,7 @@ static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 		entry = p2m_get_entry(&guest->map, gfn);
 	if (p2m_entry_type(entry) == p2m_logdirty)
 		entry = p2m_retype_entry(entry, p2m_ram_rw);
-	p2m_change_entry(guest, round_down(gfn, 1UL << p2m_entry_order(entry)),
-			 p2m_dirty_entry(entry));
+	p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
 }
 
 /*

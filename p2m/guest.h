@@ -5,20 +5,12 @@
  * ORDER OF LOCKS, outermost first:
  *
  *	mmap_lock of a VMM	(a fault comes in with it)
- *	who looks for zero pages (p2m_pool.looking)
+ *	p2m_pool.looking	(a task that looks for zero pages)
  *	the guest's range lock	(p2m_rangelock)
  *	the lock of a guest page
  *	i_mmap_rwsem of the guest's mapping, page table locks, KVM's mmu_lock
  *
  * So no user memory is touched while holding a range: that could fault.
- *
- * A PAGE belongs to the map: one reference for each entry, from when it is set until
- * it is cleared; but one for all that share it (sharing.c). The processor's tables
- * hold references of their own; KVM's nested tables hold none. To take a page away:
- * change the entry to a type that is not ram_rw, so that no new fault finds it, and
- * none that has found it makes it writable; wait for faults that have found it
- * already, by its page lock; zap (the two are p2m_unmap()); and only if the map's
- * references are then the last, take it.
  *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
  * process that opened the guest, whoever makes it grow: the ways in (a fault, an

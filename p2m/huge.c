@@ -83,15 +83,6 @@ int p2m_split(struct p2m_guest *guest, unsigned long gfn)
 	return err;
 }
 
-/* The page of @gfn, if it is part of a larger one. */
-static struct page *p2m_part(struct p2m_guest *guest, unsigned long gfn)
-{
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	struct page *page = p2m_entry_page_of(entry, gfn);
-
-	return page && PageCompound(page) ? page : NULL;
-}
-
 /**
  * p2m_merge() - make one entry of 512 of one page, undoing p2m_split()
  * @guest: the guest
@@ -122,57 +113,39 @@ bool p2m_merge(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_count_parts() - how many frames of a chunk have a part of a larger page
+ * p2m_is_large() - has a chunk a large page, with one entry or with 512?
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * Context: holding @gfn.
- * Return: the number of frames.
+ * Context: process context, holding @gfn.
+ * Return: whether it has.
  */
-unsigned int p2m_count_parts(struct p2m_guest *guest, unsigned long gfn)
+bool p2m_is_large(struct p2m_guest *guest, unsigned long gfn)
 {
-	return p2m_part(guest, gfn) ? P2M_CHUNK_GFNS : 0;
-}
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 
-/* Change the type of all frames of a chunk that are of type @from. */
-static void p2m_change_types(struct p2m_guest *guest, unsigned long first,
-			     enum p2m_type from, enum p2m_type to)
-{
-	struct p2m_entry entry;
-	unsigned long gfn;
-
-	for (gfn = first; gfn < first + P2M_CHUNK_GFNS;
-	     gfn += 1UL << p2m_entry_order(entry)) {
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == from)
-			p2m_change_entry(guest, gfn, p2m_retype_entry(entry, to));
-	}
+	return page && PageCompound(page);
 }
 
 /*
- * Give each frame that has a part of a larger page one of its own, in use again; but
- * where the part is poisoned, none.
+ * Give each frame of a chunk, which is taken, a page of its own instead of its part of
+ * the large one; but none, if the part is poisoned.
  */
 static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 			   struct list_head *pages)
 {
 	struct page *old, *new;
-	struct p2m_entry entry;
 	unsigned long gfn;
 
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
-		entry = p2m_get_entry(&guest->map, gfn);
-		old = p2m_entry_page(entry);
-		if (p2m_entry_type(entry) == p2m_paging_out)
-			entry = p2m_retype_entry(entry, p2m_ram_rw);
+		old = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 		new = list_first_entry(pages, struct page, lru);
 		if (p2m_page_copy(new, old)) {
 			p2m_set_broken(guest, gfn);
 		} else {
 			list_del(&new->lru);
 			__SetPageUptodate(new);
-			p2m_change_entry(guest, gfn,
-					 p2m_repage_entry(entry, new));
+			p2m_set_ram(guest, gfn, new);
 		}
 		p2m_pages_free(old, P2M_4K);
 		cond_resched();
@@ -203,25 +176,42 @@ static void p2m_list_free(struct list_head *list)
 	}
 }
 
-/*
- * Make 512 entries of the chunk, if it is one, and give each a page of @pages; if
- * nobody but the map has a reference to a part of its page.
- */
+/* Pick all frames of a chunk, or none. */
+static bool p2m_pick_chunk(struct p2m_guest *guest, unsigned long first)
+{
+	unsigned long gfn = first, end = first + P2M_CHUNK_GFNS;
+	struct p2m_entry entry;
+
+	p2m_for_each_entry(&guest->map, gfn, entry, end) {
+		if (!p2m_pick(guest, gfn)) {
+			p2m_give_back(guest, first, P2M_CHUNK_GFNS);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Take all frames of a chunk, which are picked; or give them back. */
+static int p2m_take_chunk(struct p2m_guest *guest, unsigned long first)
+{
+	if (p2m_take(guest, first, P2M_CHUNK_GFNS) == P2M_CHUNK_GFNS)
+		return 0;
+	p2m_give_back(guest, first, P2M_CHUNK_GFNS);
+	return -EBUSY;
+}
+
+/* The chunk is picked, and there are as many @pages as it has frames. */
 static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
 			  struct list_head *pages)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
-	int refs = p2m_entry_order(entry) ? 1 : P2M_CHUNK_GFNS;
-	int err = -EBUSY;
+	int err;
 
-	/* What is not ram_rw is not written to without a hold. */
-	p2m_change_types(guest, first, p2m_ram_rw, p2m_paging_out);
-	p2m_unmap(guest, first, P2M_CHUNK_GFNS);
-	/* No new references can come: see p2m_evict(). */
-	if (page_count(p2m_entry_page(entry)) == refs)
-		err = p2m_split(guest, first);
+	err = p2m_take_chunk(guest, first);
+	if (err)
+		return err;
+	err = p2m_split(guest, first);
 	if (err) {
-		p2m_change_types(guest, first, p2m_paging_out, p2m_ram_rw);
+		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return err;
 	}
 	p2m_copy_parts(guest, first, pages);
@@ -234,7 +224,7 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * Takes as many pages as it gives back, but first.  A frame whose part of the page is
+ * Allocates as many pages as it frees, but first.  A frame whose part of the page is
  * poisoned is broken afterwards.
  *
  * Context: process context, holding @gfn; may sleep.
@@ -243,19 +233,19 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
  */
 int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct page *part = p2m_part(guest, gfn);
+	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
 	LIST_HEAD(pages);
 	int err;
 
-	if (!part)
+	if (!p2m_is_large(guest, gfn))
 		return 0;
-	/* To spare the guest a zap, and us the pages. */
-	if (folio_maybe_dma_pinned(page_folio(part)))
+	if (!p2m_pick_chunk(guest, first))
 		return -EBUSY;
 	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS);
-	if (!err)
-		err = p2m_shatter_to(guest, round_down(gfn, P2M_CHUNK_GFNS),
-				     &pages);
+	if (err)
+		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
+	else
+		err = p2m_shatter_to(guest, first, &pages);
 	p2m_list_free(&pages);
 	return err;
 }
@@ -267,38 +257,18 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 /* Has each frame of the chunk a page of its own that can be written to? */
 static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 {
+	unsigned long gfn = first, end = first + P2M_CHUNK_GFNS;
 	struct p2m_entry entry;
-	unsigned long gfn;
 
-	if (p2m_part(guest, first))
+	if (p2m_is_large(guest, first))
 		return false;
-	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
-		entry = p2m_get_entry(&guest->map, gfn);
+	p2m_for_each_entry(&guest->map, gfn, entry, end)
 		if (!p2m_is_ram(entry))
 			return false;
-	}
 	return true;
 }
 
-/*
- * Has nobody but the map and page tables a reference to a page of the chunk, and is
- * none poisoned?
- */
-static bool p2m_is_free(struct p2m_guest *guest, unsigned long first)
-{
-	struct page *page;
-	unsigned long gfn;
-
-	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
-		page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
-		if (page_count(page) > 1 + p2m_page_mapcount(page) ||
-		    p2m_page_is_poisoned(page))
-			return false;
-	}
-	return true;
-}
-
-/* Copy the pages of a chunk that is not mapped, if they are the map's, and sound. */
+/* Copy the pages of a chunk, which is taken, if they are sound. */
 static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 			  struct page *large)
 {
@@ -307,14 +277,14 @@ static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 
 	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, first + i));
-		if (page_count(page) != 1 || p2m_page_copy(large + i, page))
+		if (p2m_page_copy(large + i, page))
 			return -EBUSY;
 		cond_resched();
 	}
 	return 0;
 }
 
-/* Replace the pages of a chunk, which are the map's alone, by their copy. */
+/* Replace the pages of a chunk, which is taken, by their copy. */
 static void p2m_replace_chunk(struct p2m_guest *guest, unsigned long first,
 			      struct page *large)
 {
@@ -332,16 +302,18 @@ static void p2m_replace_chunk(struct p2m_guest *guest, unsigned long first,
 	p2m_set_entry(&guest->map, first, P2M_2M, new);
 }
 
+/* The chunk is picked. */
 static int p2m_collapse_to(struct p2m_guest *guest, unsigned long first,
 			   struct page *large)
 {
 	int err;
 
-	p2m_change_types(guest, first, p2m_ram_rw, p2m_paging_out);
-	p2m_unmap(guest, first, P2M_CHUNK_GFNS);
+	err = p2m_take_chunk(guest, first);
+	if (err)
+		return err;
 	err = p2m_copy_chunk(guest, first, large);
 	if (err) {
-		p2m_change_types(guest, first, p2m_paging_out, p2m_ram_rw);
+		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return err;
 	}
 	p2m_replace_chunk(guest, first, large);
@@ -355,12 +327,14 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 	struct page *large;
 	int err;
 
-	if (!p2m_is_free(guest, first))
+	if (!p2m_pick_chunk(guest, first))
 		return -EBUSY;
 	/* It was asked for: so let there be some effort. */
 	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY);
-	if (!large)
+	if (!large) {
+		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return -ENOMEM;
+	}
 	err = p2m_collapse_to(guest, first, large);
 	if (err)
 		p2m_pages_free(large, P2M_2M);

@@ -86,9 +86,9 @@ struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where)
 }
 
 /**
- * p2m_repage_entry() - the same type and dirtiness, with another page
+ * p2m_repage_entry() - the same type, order and dirtiness, with another page
  * @entry: an entry of a type that has a page
- * @page: the page, of 4 KB
+ * @page: the page, of the order of the entry
  *
  * Context: any.
  * Return: the entry.
@@ -97,7 +97,7 @@ struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page)
 {
 	struct p2m_entry new = p2m_make_entry(p2m_entry_type(entry), page);
 
-	new.val |= entry.val & P2M_D;
+	new.val |= entry.val & (P2M_PS | P2M_D);
 	return new;
 }
 
@@ -210,7 +210,7 @@ static void p2m_set_owner(struct p2m_map *map, unsigned long gfn,
 {
 	struct page *page = p2m_entry_page(entry);
 
-	if (page && p2m_type_is_owned(p2m_entry_type(entry)) && !PageTail(page))
+	if (page && p2m_is_ram(entry) && !PageTail(page))
 		set_page_private(page, p2m_page_owner(map, gfn));
 }
 

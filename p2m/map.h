@@ -76,7 +76,8 @@
 	x(paging_in,	0)		/* the pager has been asked for it */ \
 	x(pod,		0)		/* to be populated on demand */	\
 	x(prepped,	P2M_RWX)	/* a page, filled; not resumed yet */ \
-	x(broken,	0)		/* lost: its page was poisoned */
+	x(broken,	0)		/* lost: its page was poisoned */ \
+	x(taken,	P2M_RWX)	/* a page that a holder takes; see page.c */
 
 /** enum p2m_type - what a gfn is */
 enum p2m_type {
@@ -194,12 +195,17 @@ static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
 }
 
 /*
- * A page of one of these types is one frame's, or one chunk's, and says whose: for
- * p2m_audit().  A page of another type may be used otherwise by who made it so.
+ * A page that its frame, or its chunk, has for itself, and may be touched; it says
+ * whose it is: for p2m_audit().
  */
-static inline bool p2m_type_is_owned(enum p2m_type type)
+static inline bool p2m_type_is_ram(enum p2m_type type)
 {
 	return type == p2m_ram_rw || type == p2m_logdirty;
+}
+
+static inline bool p2m_is_ram(struct p2m_entry entry)
+{
+	return p2m_type_is_ram(p2m_entry_type(entry));
 }
 
 /* What page_private() says, of a large page that of its first part. */
@@ -227,5 +233,13 @@ int p2m_split_entry(struct p2m_map *map, unsigned long gfn);
 unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 			     unsigned long end);
 unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type);
+
+/*
+ * Go through the entries of [@gfn, @end), which are held: each comes once, with the
+ * first frame of it that is not before @gfn.
+ */
+#define p2m_for_each_entry(map, gfn, entry, end)			\
+	for (; (gfn) < (end) && ((entry) = p2m_get_entry(map, gfn), true); \
+	     (gfn) = p2m_entry_end(gfn, entry))
 
 #endif /* _P2M_MAP_H */

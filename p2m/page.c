@@ -1,5 +1,34 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The pages of guests. */
+/*
+ * The pages of guests; and how to take one.
+ *
+ * A PAGE belongs to the map: one reference for each entry, from when it is set until
+ * it is cleared; but one for all that share it (sharing.c).  The processor's tables
+ * hold references of their own; KVM's nested tables hold none.
+ *
+ * TO TAKE a page is to see to it that nobody else can reach it: to store its contents
+ * elsewhere, to share it, to copy it, or to free it.  The caller holds the frames.
+ *
+ *	p2m_pick()	makes a frame's entry "taken": no fault that comes now maps
+ *			the page, and none that has found it makes it writable
+ *	p2m_take()	for all that was picked of a batch: waits for the faults that
+ *			have found the pages, by their page locks; zaps; and gives
+ *			back the pages that somebody else still references
+ *
+ * After that no reference can come: not from the map, whose entry says so, nor from
+ * page tables, which were zapped.  (A lockless walker that saw the old page table
+ * entry looks again after it has raised the count, and drops it.)  The caller makes
+ * of each entry that is "taken" what it wants, or gives it back.  None is left when
+ * the hold ends.
+ *
+ *	           pick                     take
+ *	 ram_rw ----------> taken, mapped ------> taken, the caller's
+ *	  ^                       |                        |
+ *	  '-----------------------'------------------------'
+ *	    give back
+ *
+ * (logdirty, if log-dirty is on and the frame is clean, is as good as ram_rw.)
+ */
 
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
@@ -180,17 +209,11 @@ bool p2m_pages_poisoned(struct page *page, unsigned int order)
 	return false;
 }
 
-/**
- * p2m_zap() - unmap frames from every VMM, and through the notifiers from KVM
- * @guest: the guest
- * @gfn: first frame
- * @nr: how many
- *
- * A touch from now on is a fault.  Costs KVM its mmu_lock, so do many at once.
- *
- * Context: process context; may sleep.
+/*
+ * Unmap frames from every VMM, and through the notifiers from KVM.  A touch from now
+ * on is a fault.  Costs KVM its mmu_lock, so do many at once.
  */
-void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+static void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 {
 	unmap_mapping_range(guest->inode->i_mapping,
 			    (loff_t)gfn << PAGE_SHIFT,
@@ -241,6 +264,114 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	 */
 	if (mapped)
 		p2m_zap(guest, gfn, nr);
+}
+
+/*
+ * Is it of no use to take the page of an entry?  Somebody besides the map and page
+ * tables has a reference, or it is poisoned; a large one is to be shattered then.
+ */
+static bool p2m_page_is_busy(struct page *page)
+{
+	if (PageCompound(page))
+		return folio_maybe_dma_pinned(page_folio(page));
+	return page_count(page) > 1 + p2m_page_mapcount(page) ||
+	       p2m_page_is_poisoned(page);
+}
+
+/**
+ * p2m_pick() - let a frame's page be taken by the next p2m_take()
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * If its entry is of 2 MB, all of it is picked.
+ *
+ * Context: process context, holding @gfn.
+ * Return: was it done?  If not, it has no page of its own; or somebody references
+ * that, or it is poisoned.
+ */
+bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	if (!p2m_is_ram(entry) && p2m_entry_type(entry) != p2m_paging_out)
+		return false;
+	if (p2m_page_is_busy(p2m_entry_page(entry)))
+		return false;
+	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, p2m_taken));
+	return true;
+}
+
+/**
+ * p2m_take() - take the pages of those frames that were picked
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many, of one chunk
+ *
+ * What of them is of type taken after that nobody maps or references, but the map.
+ * The others are as they were before they were picked.
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: how many frames are taken.
+ */
+unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned long nr)
+{
+	unsigned long end = gfn + nr, first = end, last = gfn, taken = 0, i = gfn;
+	struct p2m_entry entry;
+
+	p2m_for_each_entry(&guest->map, i, entry, end) {
+		if (p2m_entry_type(entry) == p2m_taken) {
+			first = min(first, i);
+			last = p2m_entry_end(i, entry);
+		}
+	}
+	if (first < last)
+		p2m_unmap(guest, first, last - first);
+	p2m_for_each_entry(&guest->map, first, entry, last) {
+		if (p2m_entry_type(entry) != p2m_taken)
+			continue;
+		if (p2m_page_is_last(entry))
+			taken += 1UL << p2m_entry_order(entry);
+		else
+			p2m_make_ram(guest, first);
+	}
+	return taken;
+}
+
+/**
+ * p2m_give_back() - undo p2m_pick(), and p2m_take()
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many, of one chunk
+ *
+ * Frames of type taken have their pages for themselves again.
+ *
+ * Context: process context, holding the frames.
+ */
+void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+{
+	unsigned long end = gfn + nr;
+	struct p2m_entry entry;
+
+	p2m_for_each_entry(&guest->map, gfn, entry, end)
+		if (p2m_entry_type(entry) == p2m_taken)
+			p2m_make_ram(guest, gfn);
+}
+
+/**
+ * p2m_set_ram() - a frame has this page for itself from now on
+ * @guest: the guest
+ * @gfn: the frame, which has an entry of the order of the page
+ * @page: the page, with a reference for the map
+ *
+ * Context: process context, holding @gfn.
+ */
+void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
+	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
 }
 
 /**

@@ -18,15 +18,21 @@ bool p2m_page_is_zero(struct page *page);
 void p2m_pages_free(struct page *page, unsigned int order);
 int p2m_page_copy(struct page *to, struct page *from);
 bool p2m_pages_poisoned(struct page *page, unsigned int order);
-void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
 void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
+bool p2m_pick(struct p2m_guest *guest, unsigned long gfn);
+unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned long nr);
+void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
+void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page);
 void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
 
 /* Change the entry of a frame that has one of this order: cannot fail. */
 static inline void p2m_change_entry(struct p2m_guest *guest, unsigned long gfn,
 				    struct p2m_entry entry)
 {
-	p2m_set_entry(&guest->map, gfn, p2m_entry_order(entry), entry);
+	unsigned int order = p2m_entry_order(entry);
+
+	p2m_set_entry(&guest->map, round_down(gfn, 1UL << order), order, entry);
 }
 
 /* The same page, if the type has one, but of another type. */
@@ -39,8 +45,8 @@ static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /*
- * The type of a page that is the frame's own: so a page gets that is put back, or
- * into an entry that had none, and is not being written to.  See dirty.c.
+ * The type for a page that is returned to its frame, or newly given to it, without
+ * being written to.  See dirty.c.
  */
 static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
 					 struct p2m_entry entry)
@@ -49,17 +55,35 @@ static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
 							     p2m_ram_rw;
 }
 
-/* Is that the type it has? */
-static inline bool p2m_is_ram(struct p2m_entry entry)
+/* The page of a frame is the frame's own, to be touched again. */
+static inline void p2m_make_ram(struct p2m_guest *guest, unsigned long gfn)
 {
-	return p2m_entry_type(entry) == p2m_ram_rw ||
-	       p2m_entry_type(entry) == p2m_logdirty;
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
 }
 
 /* Has somebody found a memory error in it?  Of a large page, in this part? */
 static inline bool p2m_page_is_poisoned(struct page *page)
 {
 	return PageHWPoison(page);
+}
+
+/*
+ * The references that the map has to the page of an entry.  If a large page has
+ * entries of 4 KB, then 512 of them: see huge.c.
+ */
+static inline int p2m_page_refs(struct p2m_entry entry)
+{
+	if (p2m_entry_order(entry) || !PageCompound(p2m_entry_page(entry)))
+		return 1;
+	return P2M_CHUNK_GFNS;
+}
+
+/* Has nobody but the map a reference to the page of an entry that is not mapped? */
+static inline bool p2m_page_is_last(struct p2m_entry entry)
+{
+	return page_count(p2m_entry_page(entry)) == p2m_page_refs(entry);
 }
 
 #endif /* _P2M_PAGE_H */

@@ -273,14 +273,6 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 /* A touch                                                             */
 /* ------------------------------------------------------------------ */
 
-/* @gfn, which is held, was nominated or prepped: its page is in use again. */
-static void p2m_give_back(struct p2m_guest *guest, unsigned long gfn)
-{
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-
-	p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
-}
-
 /*
  * Ask the pager for @gfn, which is held and is the pager's.  Returns -EAGAIN if it
  * has been asked, -ENOTCONN if there is no pager, -ENOMEM.
@@ -326,7 +318,7 @@ int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write)
 			return -EAGAIN;
 		fallthrough;
 	case p2m_paging_out:
-		p2m_give_back(guest, gfn);
+		p2m_make_ram(guest, gfn);
 		return 0;
 	default:
 		break;
@@ -355,7 +347,7 @@ static void p2m_pager_forget(struct p2m_guest *guest, struct p2m_pager *pager,
 		p2m_change_type(guest, gfn, p2m_paged);
 		break;
 	case p2m_prepped:
-		p2m_give_back(guest, gfn);
+		p2m_make_ram(guest, gfn);
 		break;
 	default:
 		break;
@@ -476,30 +468,24 @@ static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
 {
 	struct p2m_entry entry;
 	unsigned long end;
-	struct page *page;
-	u64 busy;
-	int err;
+	long looked;
 
 	if (!p2m_pager_current(guest))
 		return -ENOTCONN;
-	err = p2m_nominate(guest, gfn, nr, range, &end, &busy);
-	for (; gfn < end; gfn++, busy >>= 1) {
+	looked = p2m_paging_take(guest, gfn, nr, range);
+	if (looked < 0)
+		return looked;
+	for (end = gfn + looked; gfn < end; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		page = p2m_entry_page(entry);
-		if (p2m_entry_type(entry) == p2m_paging_out) {
-			if (page_count(page) == 1) {
-				range->done++;
-				continue;
-			}
-			/* Somebody got hold of it before it was unmapped. */
-			p2m_give_back(guest, gfn);
-		} else if (!(busy & 1)) {
-			continue;
+		if (p2m_entry_type(entry) == p2m_taken) {
+			p2m_change_type(guest, gfn, p2m_paging_out);
+			p2m_paging_count(guest, range, 0);
+		} else if (p2m_is_busy(entry)) {
+			p2m_paging_count(guest, range, -EBUSY);
 		}
-		range->busy++;
-		p2m_count_event(guest, busy);
 	}
-	return err;
+	range->next = end;
+	return 0;
 }
 
 /**
@@ -571,7 +557,7 @@ static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
 	if (p2m_entry_type(entry) != p2m_paging_out ||
 	    p2m_entry_page(entry) != page)
 		return -ENOENT;
-	/* The map's and the caller's; see p2m_evict() for why none can come. */
+	/* The map's and the caller's: no other can come, as after p2m_take(). */
 	if (page_count(page) != 2)
 		return -EBUSY;
 	if (READ_ONCE(pager->policy) == P2M_PAGER_STORE) {
@@ -786,7 +772,7 @@ static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
 		entry = p2m_get_entry(&guest->map, gfn);
 		if (p2m_entry_type(entry) != p2m_prepped)
 			continue;
-		p2m_give_back(guest, gfn);
+		p2m_make_ram(guest, gfn);
 		p2m_pager_done(guest->pager, gfn);
 		range->done++;
 	}

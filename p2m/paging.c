@@ -2,21 +2,19 @@
 /*
  * Paging: frames go to a store and come back when touched.
  *
- *	           nominate                evict
- *	 ram_rw --------------> paging_out -------> paged
- *	   ^  ^                     |                 |
- *	   |  '---------------------'                 |
- *	   |   somebody else holds the page,          |
- *	   |   or the store is full                   |
- *	   '------------------------------------------'
- *	                    populate
+ *	           take               evict
+ *	 ram_rw ----------> taken -----------> paged
+ *	   ^  ^               |                  |
+ *	   |  '---------------'                  |
+ *	   |   somebody else has the page,       |
+ *	   |   or the store is full              |
+ *	   '-------------------------------------'
+ *	                  populate
  *
- * (logdirty, if log-dirty is on and the frame is clean, is as good as ram_rw.)
- *
- * The states and the words are Xen's.  The store is a shmem file, which the
- * host may swap; so nothing is needed but this module.  All of nominate and
- * evict is under one hold, a batch of frames at a time: what the guest touches
- * of them meanwhile waits until the batch is done, and then comes back.
+ * The words are Xen's, but to take (page.c) is what Xen calls nominate.  The store
+ * (store.c) is in the kernel, so nothing is needed but this module.  To take and to
+ * evict is all under one hold, a batch of frames at a time: a touch of a frame of the
+ * batch waits until the batch is done, and then brings the frame back.
  */
 
 #include <linux/sched/mm.h>
@@ -65,8 +63,7 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 		goto out;
 	}
 	__SetPageUptodate(page);
-	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
-	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
+	p2m_set_ram(guest, gfn, page);
 	p2m_store_free(guest, gfn);
 	p2m_count_event(guest, paged_in);
 out:
@@ -104,59 +101,55 @@ static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 /* Out                                                                 */
 /* ------------------------------------------------------------------ */
 
-/* Give back what was nominated, unless it was evicted, in [gfn, end). */
-static void p2m_denominate(struct p2m_guest *guest, unsigned long gfn,
-			   unsigned long end)
-{
-	struct p2m_entry entry;
-
-	for (; gfn < end; gfn++) {
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == p2m_paging_out)
-			p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
-	}
-}
-
-/*
- * Nominate what there is in [gfn, end), a batch: only pages that nobody
- * references but the map, and the page tables that are going to be zapped; those
- * that the pager has nominated as well.  In @busy a bit is set for each frame whose
- * page somebody does, or is poisoned, counted from @gfn.  Returns the end of what was
- * looked at.
+/**
+ * p2m_paging_take() - take the pages that can be paged out of a batch
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many, of one chunk
+ * @range: no more than @max are taken, of which there were @done
+ *
+ * Frames that are p2m_is_busy() after that had a page, but it could not be taken.
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: how many frames were looked at; -ENOMEM.
  */
-static unsigned long p2m_nominate_pages(struct p2m_guest *guest,
-					unsigned long gfn, unsigned long end,
-					const struct p2m_range *range,
-					unsigned long *nominated, u64 *busy)
+long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,
+		     unsigned long nr, const struct p2m_range *range)
 {
-	unsigned long first = gfn;
-	struct p2m_entry entry;
-	struct page *page;
+	unsigned long i, picked = 0;
+	int err;
 
-	*busy = 0;
-	for (*nominated = 0; gfn < end; gfn++) {
-		if (range->max && range->done + *nominated == range->max)
+	err = p2m_shatter(guest, gfn);
+	if (err)
+		return err == -EBUSY ? nr : err;
+	for (i = 0; i < nr; i++) {
+		if (range->max && range->done + picked == range->max)
 			break;
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (!p2m_is_ram(entry) &&
-		    p2m_entry_type(entry) != p2m_paging_out)
-			continue;
-		page = p2m_entry_page(entry);
-		if (page_count(page) > 1 + p2m_page_mapcount(page) ||
-		    p2m_page_is_poisoned(page)) {
-			*busy |= BIT_ULL(gfn - first);
-			continue;
-		}
-		p2m_change_type(guest, gfn, p2m_paging_out);
-		++*nominated;
+		picked += p2m_pick(guest, gfn + i);
 	}
-	return gfn;
+	p2m_take(guest, gfn, i);
+	return i;
+}
+
+/**
+ * p2m_paging_count() - count what came of a frame
+ * @guest: the guest
+ * @range: where to
+ * @err: 0 if its page was taken, -EBUSY if it could not be
+ *
+ * Context: process context.
+ */
+void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range, int err)
+{
+	range->done += !err;
+	range->busy += !!err;
+	if (err)
+		p2m_count_event(guest, busy);
 }
 
 /*
- * Move one nominated, unmapped frame to the store.  Returns -EBUSY, and the
- * frame is what it was, if somebody got hold of the page before it was
- * unmapped, or it is poisoned, and -ENOMEM if the store is full.
+ * Move a frame that is taken to the store.  Returns -EBUSY if its page is poisoned, and
+ * -ENOMEM if the store is full; then it is taken still.
  */
 static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -164,77 +157,15 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 	struct page *page = p2m_entry_page(entry);
 	int err;
 
-	/*
-	 * Only the map's reference may be left.  No new one can come: not from
-	 * the map, whose entry says so, nor from page tables, which were zapped
-	 * (a lockless walker that saw the old entry looks again after it has
-	 * raised the count, and drops it).
-	 */
-	err = page_count(page) == 1 ? p2m_store_write(guest, gfn, page) : -EBUSY;
+	err = p2m_store_write(guest, gfn, page);
 	if (err == -EHWPOISON)
 		err = -EBUSY;
 	trace_p2m_evict(guest->id, gfn, err);
-	if (err) {
-		p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
-		return err;
-	}
-	p2m_change_entry(guest, gfn, p2m_paged_entry(p2m_get_entry(&guest->map, gfn),
-						     P2M_STORED));
-	p2m_pages_free(page, P2M_4K);
-	p2m_count_event(guest, paged_out);
-	return 0;
-}
-
-/* How many of a batch have a page that could be nominated? */
-static unsigned long p2m_count_ram(struct p2m_guest *guest, unsigned long gfn,
-				   unsigned long nr)
-{
-	unsigned long end = gfn + nr, count = 0;
-
-	for (; gfn < end; gfn++)
-		count += p2m_is_ram(p2m_get_entry(&guest->map, gfn));
-	return count;
-}
-
-/**
- * p2m_nominate() - nominate what can be of a batch, and unmap it
- * @guest: the guest
- * @gfn: the first frame
- * @nr: how many, at most P2M_BATCH, of one chunk
- * @range: @max and @done are looked at; if not all of the batch could be, @busy
- * and @next are set
- * @end: out: where what was looked at ends
- * @busy: out: a bit for each frame whose page somebody holds, counted from @gfn
- *
- * What is of type paging_out in [@gfn, @end) after that was nominated, but
- * somebody may have got hold of its page before it was unmapped.
- *
- * Context: process context, holding the frames; may sleep.
- * Return: 0; -ENOMEM.
- */
-int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
-		 struct p2m_range *range, unsigned long *end, u64 *busy)
-{
-	unsigned long nominated, held;
-	int err;
-
-	*busy = 0;
-	*end = gfn;
-	err = p2m_shatter(guest, gfn);
-	if (err == -EBUSY) {
-		held = p2m_count_ram(guest, gfn, nr);
-		range->busy += held;
-		this_cpu_add(guest->counters->busy, held);
-		range->next = gfn + nr;
-		return 0;
-	}
-	range->next = gfn;
 	if (err)
 		return err;
-	*end = p2m_nominate_pages(guest, gfn, gfn + nr, range, &nominated, busy);
-	range->next = *end;
-	if (nominated)
-		p2m_unmap(guest, gfn, *end - gfn);
+	p2m_change_entry(guest, gfn, p2m_paged_entry(entry, P2M_STORED));
+	p2m_pages_free(page, P2M_4K);
+	p2m_count_event(guest, paged_out);
 	return 0;
 }
 
@@ -242,35 +173,30 @@ int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
 static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long nr, struct p2m_range *range)
 {
+	long looked = p2m_paging_take(guest, gfn, nr, range);
+	unsigned long end = gfn + looked;
 	struct p2m_entry entry;
-	unsigned long end;
-	u64 busy;
-	int err;
+	int err = 0;
 
-	err = p2m_nominate(guest, gfn, nr, range, &end, &busy);
-	if (err)
-		return err;
-
-	for (; gfn < end; gfn++, busy >>= 1) {
+	if (looked < 0)
+		return looked;
+	for (; gfn < end; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == p2m_paging_out)
+		if (p2m_entry_type(entry) == p2m_taken)
 			err = p2m_evict(guest, gfn);
-		else if (busy & 1)
+		else if (p2m_is_busy(entry))
 			err = -EBUSY;
 		else
 			continue;
-
-		if (err && err != -EBUSY) {
-			p2m_denominate(guest, gfn, end);
-			range->next = gfn;
-			return err;
-		}
-		range->done += !err;
-		range->busy += !!err;
-		if (err)
-			p2m_count_event(guest, busy);
+		if (err && err != -EBUSY)
+			break;
+		p2m_give_back(guest, gfn, 1);
+		p2m_paging_count(guest, range, err);
+		err = 0;
 	}
-	return 0;
+	p2m_give_back(guest, gfn, end - gfn);
+	range->next = gfn;
+	return err;
 }
 
 /**

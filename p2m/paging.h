@@ -8,7 +8,14 @@
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
-int p2m_nominate(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
-		 struct p2m_range *range, unsigned long *end, u64 *busy);
+long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,
+		     unsigned long nr, const struct p2m_range *range);
+void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range, int err);
+
+/* Has a frame a page that could be paged out, after p2m_paging_take() tried that? */
+static inline bool p2m_is_busy(struct p2m_entry entry)
+{
+	return p2m_is_ram(entry) || p2m_entry_type(entry) == p2m_paging_out;
+}
 
 #endif /* _P2M_PAGING_H */

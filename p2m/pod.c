@@ -30,7 +30,6 @@
  * be looking as well, holds them.
  */
 
-#include <linux/bitmap.h>
 #include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/log2.h>
@@ -129,7 +128,6 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
 		       unsigned int order)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page;
 
 	if (order)
@@ -140,10 +138,7 @@ static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
 		return -ENOMEM;
 	if (!order)
 		__SetPageUptodate(page);
-	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
-	entry = p2m_repage_entry(entry, page);
-	/* There is an entry, so this cannot fail. */
-	p2m_set_entry(&guest->map, round_down(gfn, 1UL << order), order, entry);
+	p2m_set_ram(guest, gfn, page);
 	this_cpu_add(guest->counters->pod_populated, 1UL << order);
 	return 0;
 }
@@ -187,123 +182,94 @@ int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
 /* Sweep                                                               */
 /* ------------------------------------------------------------------ */
 
-/* The page of @gfn, if it is of a type that may go back to the pool; or NULL. */
-static struct page *p2m_pod_candidate(struct p2m_guest *guest, unsigned long gfn)
+/* Has a frame a page of zeros?  At a glance: it can be written to meanwhile. */
+static bool p2m_pod_is_zero(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
-	return p2m_is_ram(entry) ? p2m_entry_page_of(entry, gfn) : NULL;
+	return p2m_is_ram(entry) &&
+	       p2m_page_is_zero(p2m_entry_page_of(entry, gfn));
 }
 
-/*
- * How many frames of a batch are zero, at a glance: they can be written to
- * meanwhile.  @parts is set if they are parts of a larger page.
- */
 static unsigned int p2m_pod_count_zero(struct p2m_guest *guest,
-				       unsigned long gfn, unsigned long nr,
-				       bool *parts)
+				       unsigned long gfn, unsigned long nr)
 {
 	unsigned long end = gfn + nr;
 	unsigned int zero = 0;
-	struct page *page;
 
-	*parts = false;
-	for (; gfn < end; gfn++) {
-		page = p2m_pod_candidate(guest, gfn);
-		if (page && p2m_page_is_zero(page)) {
-			*parts = PageCompound(page);
-			zero++;
-		}
-	}
+	for (; gfn < end; gfn++)
+		zero += p2m_pod_is_zero(guest, gfn);
 	return zero;
 }
 
 /*
- * Nobody maps the pages of an entry any more.  If nobody else has a reference
- * to them, nobody can write to them: only now does it count whether they are zero.
+ * An entry whose page is taken, so that nobody can write to it, goes back to the pool.
+ * Only now does it count whether it is zero.  Returns how many frames that are.
  */
-static int p2m_pod_take_entry(struct p2m_guest *guest, unsigned long gfn)
+static unsigned long p2m_pod_give_page(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	unsigned int i, order = p2m_entry_order(entry);
 	struct page *page = p2m_entry_page(entry);
-	int err = page_count(page) == 1 ? 0 : -EBUSY;
 
-	for (i = 0; i < 1U << order && !err; i++)
+	for (i = 0; i < 1U << order; i++)
 		if (!p2m_page_is_zero(page + i))
-			err = -EAGAIN;
-	if (err) {
-		if (p2m_entry_type(entry) == p2m_paging_out)
-			p2m_change_type(guest, gfn, p2m_ram_rw);
-		return err;
-	}
+			return 0;
 	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, p2m_pod));
 	p2m_pages_free(page, order);
 	p2m_pool_give(&guest->pool, 1L << order);
 	this_cpu_add(guest->counters->pod_swept, 1UL << order);
-	return 0;
+	return 1UL << order;
 }
 
 /*
- * See to it that a frame is not written to without a hold.  If it is of type
- * logdirty, it is not; and stays so, in case it stays.
+ * What is picked of a part of a chunk goes back to the pool, where nobody else
+ * references it; @nr frames are picked.
  */
-static void p2m_pod_protect(struct p2m_guest *guest, unsigned long gfn)
+static void p2m_pod_give_pages(struct p2m_guest *guest, unsigned long gfn,
+			       unsigned long end, unsigned long nr,
+			       struct p2m_range *range)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	unsigned long first = gfn;
+	struct p2m_entry entry;
 
-	if (p2m_entry_type(entry) == p2m_ram_rw)
-		p2m_change_entry(guest, gfn,
-				 p2m_retype_entry(entry, p2m_paging_out));
+	range->busy += nr - p2m_take(guest, gfn, end - gfn);
+	p2m_for_each_entry(&guest->map, gfn, entry, end)
+		if (p2m_entry_type(entry) == p2m_taken)
+			range->done += p2m_pod_give_page(guest, gfn);
+	p2m_give_back(guest, first, end - first);
 }
 
-/* Take back a page of 2 MB. */
-static void p2m_pod_take_huge(struct p2m_guest *guest, unsigned long gfn,
-			      struct p2m_range *range)
+/* Sweep a chunk with one entry, whose page is zero. */
+static void p2m_pod_sweep_large(struct p2m_guest *guest, unsigned long gfn,
+				struct p2m_range *range)
 {
-	int err;
-
-	p2m_pod_protect(guest, gfn);
-	p2m_unmap(guest, gfn, P2M_CHUNK_GFNS);
-	err = p2m_pod_take_entry(guest, gfn);
-	range->done += err ? 0 : P2M_CHUNK_GFNS;
-	range->busy += err == -EBUSY ? P2M_CHUNK_GFNS : 0;
+	if (p2m_pick(guest, gfn))
+		p2m_pod_give_pages(guest, gfn, gfn + P2M_CHUNK_GFNS,
+				   P2M_CHUNK_GFNS, range);
+	else
+		range->busy += P2M_CHUNK_GFNS;
 }
 
-/* Take back those pages of a batch that are zero.  Returns where it stopped. */
-static unsigned long p2m_pod_take_pages(struct p2m_guest *guest,
-					unsigned long gfn, unsigned long nr,
-					struct p2m_range *range)
+/* Sweep frames with pages of their own.  Returns where it stopped. */
+static unsigned long p2m_pod_sweep_small(struct p2m_guest *guest,
+					 unsigned long gfn, unsigned long end,
+					 struct p2m_range *range)
 {
-	DECLARE_BITMAP(zero, P2M_TABLE_ENTRIES) = {};
-	unsigned long i, first = nr, last = 0;
-	struct page *page;
-	u64 found = 0;
-	int err;
+	unsigned long first = gfn, picked = 0;
 
-	for (i = 0; i < nr; i++) {
-		if (range->max && range->done + found == range->max)
+	for (; gfn < end; gfn++) {
+		if (range->max && range->done + picked == range->max)
 			break;
-		page = p2m_pod_candidate(guest, gfn + i);
-		if (!page || !p2m_page_is_zero(page))
+		if (!p2m_pod_is_zero(guest, gfn))
 			continue;
-		p2m_pod_protect(guest, gfn + i);
-		__set_bit(i, zero);
-		first = min(first, i);
-		last = i;
-		found++;
+		if (p2m_pick(guest, gfn))
+			picked++;
+		else
+			range->busy++;
 	}
-	nr = i;
-	if (!found)
-		return gfn + nr;
-
-	p2m_unmap(guest, gfn + first, last - first + 1);
-	for_each_set_bit(i, zero, nr) {
-		err = p2m_pod_take_entry(guest, gfn + i);
-		range->done += !err;
-		range->busy += err == -EBUSY;
-	}
-	return gfn + nr;
+	p2m_pod_give_pages(guest, first, gfn, picked, range);
+	return gfn;
 }
 
 /**
@@ -337,31 +303,30 @@ static int p2m_pod_sweep_pages(struct p2m_guest *guest, unsigned long gfn,
 			       unsigned long nr, struct p2m_range *range,
 			       unsigned int worth)
 {
-	unsigned int zero;
-	bool parts;
-	int err;
+	unsigned int zero = p2m_pod_count_zero(guest, gfn, nr);
+	int err = 0;
 
 	range->next = gfn + nr;
-	zero = p2m_pod_count_zero(guest, gfn, nr, &parts);
 	if (!zero)
 		return 0;
 	if (zero == P2M_CHUNK_GFNS &&
 	    p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
 	    (!range->max || range->max - range->done >= P2M_CHUNK_GFNS)) {
-		p2m_pod_take_huge(guest, gfn, range);
+		p2m_pod_sweep_large(guest, gfn, range);
 		return 0;
 	}
-	if (parts) {
-		err = zero < worth ? 0 : p2m_shatter(guest, gfn);
-		if (err == -EBUSY)
-			range->busy += zero;
-		else if (err)
-			range->next = gfn;
-		if (err || zero < worth)
-			return err == -EBUSY ? 0 : err;
+	if (p2m_is_large(guest, gfn)) {
+		if (zero < worth)
+			return 0;
+		err = p2m_shatter(guest, gfn);
 	}
-	range->next = p2m_pod_take_pages(guest, gfn, nr, range);
-	return 0;
+	if (err == -EBUSY)
+		range->busy += zero;
+	else if (err)
+		range->next = gfn;
+	else
+		range->next = p2m_pod_sweep_small(guest, gfn, gfn + nr, range);
+	return err == -EBUSY ? 0 : err;
 }
 
 static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,

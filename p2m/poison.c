@@ -40,9 +40,9 @@ static void p2m_break_page(struct p2m_guest *guest, unsigned long gfn)
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page = p2m_entry_page(entry);
 
-	/* As who takes a page away does: see guest.h. */
+	/* As p2m_take() does, but no matter who references it. */
 	if (p2m_is_ram(entry))
-		p2m_change_type(guest, gfn, p2m_paging_out);
+		p2m_change_type(guest, gfn, p2m_taken);
 	p2m_unmap(guest, gfn, 1);
 	p2m_set_broken(guest, gfn);
 	if (p2m_entry_type(entry) == p2m_shared)

@@ -49,8 +49,6 @@
 /* Pages with one hash that are compared before giving up. */
 #define P2M_MAX_COMPARES	8
 #define P2M_BUCKET_BITS		10
-/* Frames per zap, as for paging */
-#define P2M_UNSHARE_BATCH	64
 
 /**
  * struct p2m_shared - a page that is shared, or nominated to be
@@ -398,25 +396,21 @@ static u64 p2m_new_handle(void)
 }
 
 /**
- * p2m_nominate_unmapped() - a page of type shared becomes a shared page
+ * p2m_share_taken() - a page that is taken becomes a shared page, with one sharer
  * @guest: the guest
- * @gfn: the frame: of type shared by now, and unmapped
+ * @gfn: the frame, of type taken
  * @hash: of its contents
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EBUSY if somebody else holds the page; -ENOMEM.  After an error it
- * is for the caller to change the type back.
+ * Return: 0, and @gfn is of type shared; -ENOMEM.
  */
-int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_bucket *bucket = p2m_bucket(hash);
 	struct p2m_shared *shared;
 	struct p2m_sharer *sharer;
 
-	/* See p2m_evict(): no new reference can come. */
-	if (page_count(page) != 1)
-		return -EBUSY;
 	shared = kzalloc(sizeof(*shared), P2M_GFP_KERNEL);
 	sharer = p2m_sharer_alloc(guest, gfn);
 	if (!shared || !sharer) {
@@ -429,6 +423,7 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	shared->handle = p2m_new_handle();
 	shared->page = page;
 
+	p2m_change_type(guest, gfn, p2m_shared);
 	spin_lock(&bucket->lock);
 	set_page_private(page, (unsigned long)shared);
 	rb_add(&shared->node, &bucket->pages, p2m_shared_less);
@@ -437,8 +432,23 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	return 0;
 }
 
+/* Nominate a frame that has a page of its own, of 4 KB. */
+static int p2m_share_take(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
+	int err;
+
+	if (!p2m_pick(guest, gfn) || !p2m_take(guest, gfn, 1)) {
+		p2m_count_event(guest, busy);
+		return -EBUSY;
+	}
+	err = p2m_share_taken(guest, gfn, p2m_hash_page(guest->domain, page));
+	p2m_give_back(guest, gfn, 1);
+	return err;
+}
+
 /**
- * p2m_nominate_to_share() - nominate a frame
+ * p2m_share_nominate_held() - nominate a frame
  * @guest: the guest
  * @gfn: the frame
  * @hash: what its contents must have; or 0, for any
@@ -448,7 +458,7 @@ int p2m_nominate_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
  * that can be nominated, or not these contents; -EPERM if it is never to be shared;
  * -EBUSY if somebody else holds it; -ENOMEM.
  */
-int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page = p2m_entry_page_of(entry, gfn);
@@ -464,18 +474,10 @@ int p2m_nominate_to_share(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	err = p2m_shatter(guest, gfn);
 	if (err)
 		return err;
-	page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
-	if (!page)
+	/* It is broken now, if its part of a large page was poisoned. */
+	if (!p2m_is_ram(p2m_get_entry(&guest->map, gfn)))
 		return -ENOENT;
-	p2m_change_type(guest, gfn, p2m_shared);
-	p2m_unmap(guest, gfn, 1);
-	err = p2m_nominate_unmapped(guest, gfn,
-				    p2m_hash_page(guest->domain, page));
-	if (err)
-		p2m_make_own(guest, gfn, page);
-	if (err == -EBUSY)
-		p2m_count_event(guest, busy);
-	return err;
+	return p2m_share_take(guest, gfn);
 }
 
 /**
@@ -503,7 +505,7 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 	if (err)
 		return err;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_nominate_to_share(guest, arg->gfn, 0);
+	err = p2m_share_nominate_held(guest, arg->gfn, 0);
 	set_active_memcg(old);
 	if (!err) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, arg->gfn));
@@ -517,39 +519,37 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 /* Share                                                               */
 /* ------------------------------------------------------------------ */
 
-/* A frame, which is held and unmapped, has this page from now on. */
-static void p2m_give_page(struct p2m_guest *guest, unsigned long gfn,
-			  struct p2m_shared *shared)
+/* A frame, of type taken or shared, has this shared page instead from now on. */
+static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_shared *shared)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
+	entry = p2m_retype_entry(entry, p2m_shared);
 	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, shared->page));
 	p2m_count_event(guest, merged);
 	trace_p2m_share(guest->id, gfn, 0);
 }
 
 /**
- * p2m_join_unmapped() - give a frame the shared page with the same contents
+ * p2m_share_join() - give a frame the shared page with the same contents
  * @guest: the guest
- * @gfn: the frame: of type shared by now, unmapped, but not nominated
+ * @gfn: the frame, of type taken
  * @hash: of its contents
  *
  * Its own page is freed.
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EBUSY if somebody else holds its page; -ENOENT if there is no such
- * shared page; -ENOMEM.  After an error it is for the caller to change the type
- * back.
+ * Return: 0, and @gfn is of type shared; -ENOENT if there is no such shared page;
+ * -ENOMEM.
  */
-int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_bucket *bucket = p2m_bucket(hash);
 	struct p2m_shared *shared;
 	struct p2m_sharer *sharer;
 
-	if (page_count(page) != 1)
-		return -EBUSY;
 	sharer = p2m_sharer_alloc(guest, gfn);
 	if (!sharer)
 		return -ENOMEM;
@@ -563,7 +563,7 @@ int p2m_join_unmapped(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 		return -ENOENT;
 	}
 	/* From here it is one of the sharers, so it stays. */
-	p2m_give_page(guest, gfn, shared);
+	p2m_give_shared(guest, gfn, shared);
 	p2m_pages_free(page, P2M_4K);
 	return 0;
 }
@@ -621,7 +621,7 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 	}
 	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
 	p2m_unmap(client, arg->client_gfn, 1);
-	p2m_give_page(client, arg->client_gfn, to);
+	p2m_give_shared(client, arg->client_gfn, to);
 	p2m_shared_leave(client, arg->client_gfn, from);
 	return 0;
 }
@@ -678,7 +678,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 	int err;
 
 	if (p2m_shared_take(guest, shared)) {
-		p2m_make_own(guest, gfn, page);
+		p2m_set_ram(guest, gfn, page);
 	} else {
 		copy = p2m_page_alloc(0);
 		if (!copy)
@@ -689,7 +689,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 			return err;
 		}
 		__SetPageUptodate(copy);
-		p2m_make_own(guest, gfn, copy);
+		p2m_set_ram(guest, gfn, copy);
 		p2m_shared_leave(guest, gfn, shared);
 	}
 	p2m_count_event(guest, unshared);
@@ -758,7 +758,7 @@ static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
  */
 int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 {
-	return p2m_for_range(guest, range, P2M_UNSHARE_BATCH, p2m_unshare_batch);
+	return p2m_for_range(guest, range, P2M_BATCH, p2m_unshare_batch);
 }
 
 /* ------------------------------------------------------------------ */

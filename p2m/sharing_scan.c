@@ -36,8 +36,6 @@
 #include "sharing_scan.h"
 #include "walk.h"
 
-/* Frames per zap; as many as there are bits in a u64. */
-#define P2M_SCAN_BATCH		64
 /* Places for a hash, in a set */
 #define P2M_SEEN_WAYS		4
 /* So many sets for each frame, or one gets full now and then and loses something */
@@ -87,8 +85,8 @@ struct p2m_scan_batch {
 	u64			known;
 	u64			found;
 	u64			zero;
-	u64			hash[P2M_SCAN_BATCH];
-	struct p2m_candidate	candidate[P2M_SCAN_BATCH];
+	u64			hash[P2M_BATCH];
+	struct p2m_candidate	candidate[P2M_BATCH];
 };
 
 /* ------------------------------------------------------------------ */
@@ -177,7 +175,7 @@ static int p2m_nominate_held(struct p2m_guest *guest, unsigned long gfn,
 	if (guest->domain != domain)
 		return -ENOENT;
 	old = set_active_memcg(guest->memcg);
-	err = p2m_nominate_to_share(guest, gfn, hash);
+	err = p2m_share_nominate_held(guest, gfn, hash);
 	set_active_memcg(old);
 	return err;
 }
@@ -276,43 +274,35 @@ static void p2m_look(struct p2m_scan_batch *batch, u64 max)
 	batch->nr = i;
 }
 
-/*
- * Of the frames in @bits, make those of type shared whose pages can be taken, and
- * unmap them.  Returns which; the others are busy, or have become something else.
- */
-static u64 p2m_take_pages(struct p2m_scan_batch *batch, u64 bits,
-			  struct p2m_scan *scan)
+/* A frame of a batch cannot be merged, because somebody has its page. */
+static void p2m_scan_busy(struct p2m_scan_batch *batch, struct p2m_scan *scan,
+			  unsigned long nr)
 {
+	this_cpu_add(batch->guest->counters->busy, nr);
+	scan->busy += nr;
+}
+
+/* Take the pages of the frames in @bits that still have one.  How many? */
+static unsigned long p2m_take_bits(struct p2m_scan_batch *batch, u64 bits,
+				   struct p2m_scan *scan)
+{
+	unsigned long picked = 0, wanted = 0, taken;
 	struct p2m_guest *guest = batch->guest;
-	struct p2m_entry entry;
-	unsigned long gfn;
 	unsigned int i;
-	u64 taken = 0;
 
 	for (i = 0; i < batch->nr; i++) {
-		gfn = batch->gfn + i;
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (!(bits & BIT_ULL(i)) || !p2m_is_ram(entry))
+		if (!(bits & BIT_ULL(i)) ||
+		    !p2m_is_ram(p2m_get_entry(&guest->map, batch->gfn + i)))
 			continue;
-		if (p2m_page_is_busy(p2m_entry_page(entry))) {
-			p2m_count_event(guest, busy);
-			scan->busy++;
-			continue;
-		}
-		p2m_change_type(guest, gfn, p2m_shared);
-		taken |= BIT_ULL(i);
+		wanted++;
+		picked += p2m_pick(guest, batch->gfn + i);
 	}
-	if (taken) {
-		gfn = batch->gfn + __ffs64(taken);
-		p2m_unmap(guest, gfn, batch->gfn + fls64(taken) - gfn);
-	}
+	taken = picked ? p2m_take(guest, batch->gfn, batch->nr) : 0;
+	p2m_scan_busy(batch, scan, wanted - taken);
 	return taken;
 }
 
-/*
- * Merge a frame whose page was taken.  Returns 0 if it is shared by now, and else
- * -ENOENT, -EBUSY or -ENOMEM.
- */
+/* Merge a frame that is taken.  Returns 0, -ENOENT or -ENOMEM. */
 static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
 			   struct p2m_scan *scan)
 {
@@ -322,13 +312,13 @@ static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
 	bool zero = batch->zero & BIT_ULL(i);
 	int err;
 
-	err = p2m_join_unmapped(guest, gfn, batch->hash[i]);
+	err = p2m_share_join(guest, gfn, batch->hash[i]);
 	if (!err) {
 		scan->done++;
 		scan->zero += zero;
 	} else if (err == -ENOENT && zero && p2m_page_is_zero(page)) {
 		/* The one that others will be merged with. */
-		err = p2m_nominate_unmapped(guest, gfn, batch->hash[i]);
+		err = p2m_share_taken(guest, gfn, batch->hash[i]);
 	}
 	return err;
 }
@@ -338,10 +328,9 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 			   struct p2m_scan *scan)
 {
 	struct p2m_guest *guest = batch->guest;
-	struct page *page;
+	struct p2m_entry entry;
 	unsigned int i;
-	int err, ret = 0;
-	u64 taken;
+	int err;
 
 	if (!bits)
 		return 0;
@@ -350,25 +339,19 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 		scan->busy += hweight64(bits);
 		return 0;
 	}
-	if (err)
+	if (err || !p2m_take_bits(batch, bits, scan))
 		return err;
-	taken = p2m_take_pages(batch, bits, scan);
 	for (i = 0; i < batch->nr; i++) {
-		if (!(taken & BIT_ULL(i)))
+		entry = p2m_get_entry(&guest->map, batch->gfn + i);
+		if (p2m_entry_type(entry) != p2m_taken)
 			continue;
-		err = ret ?: p2m_merge_frame(batch, i, scan);
-		if (!err)
-			continue;
-		page = p2m_entry_page(p2m_get_entry(&guest->map, batch->gfn + i));
-		p2m_make_own(guest, batch->gfn + i, page);
-		if (err == -EBUSY) {
-			p2m_count_event(guest, busy);
-			scan->busy++;
-		} else if (err != -ENOENT) {
-			ret = err;
-		}
+		err = p2m_merge_frame(batch, i, scan);
+		if (err && err != -ENOENT)
+			break;
+		err = 0;
 	}
-	return ret;
+	p2m_give_back(guest, batch->gfn, batch->nr);
+	return err;
 }
 
 static int p2m_get_batch(struct p2m_scan_batch *batch)
@@ -452,7 +435,7 @@ static int p2m_scan_range(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 		if (signal_pending(current))
 			return -EINTR;
 		batch->gfn = gfn;
-		batch->nr = min(end, round_up(gfn + 1, P2M_SCAN_BATCH)) - gfn;
+		batch->nr = min(end, round_up(gfn + 1, P2M_BATCH)) - gfn;
 		err = p2m_do_batch(batch, scan);
 		if (err)
 			return err;

@@ -558,7 +558,7 @@ struct p2m_stats {
  * @errors: out: how many things do not agree; anything but 0 is a bug
  * @pages: out: frames that have a page
  * @types: out: frames by type: nothing there, ram_rw, logdirty, shared,
- * paging_out, paged, paging_in, pod, prepped, broken (see p2m/map.h)
+ * paging_out, paged, paging_in, pod, prepped, broken, taken (see p2m/map.h)
  */
 struct p2m_audit {
 	__u32 size;

@@ -10,7 +10,7 @@
 #include <linux/shmem_fs.h>
 
 #include "p2m/audit.c"
-#include "p2m/range.c"
+#include "p2m/walk.c"
 
 #define NR_PAGES	4
 

@@ -47,7 +47,7 @@ static void test_barrier(void)
 #define unmap_mapping_range(mapping, start, len, even) \
 	((void)(mapping), tell('z'))
 #define lock_page(page)		test_lock_page(page)
-#include "p2m/guest.c"
+#include "p2m/page.c"
 #include "p2m/fault.c"
 
 #define GFN	3
