@@ -337,6 +337,38 @@ static inline int __must_check get_p2m_range(struct p2m_rangelock *lock,
 }
 
 /**
+ * get_p2m_range_interruptible() - get_p2m_range() that any signal ends
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @nr: number of frames, at least 1
+ *
+ * Context: process context; may sleep.
+ * Return: as get_p2m_range(); -EINTR on a signal.
+ */
+static inline int __must_check
+get_p2m_range_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
+			    unsigned long nr)
+{
+	return __get_p2m(lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
+}
+
+/**
+ * get_p2m_range_killable() - get_p2m_range() that a fatal signal ends
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @nr: number of frames, at least 1
+ *
+ * Context: process context; may sleep.
+ * Return: as get_p2m_range(); -EINTR on a fatal signal.
+ */
+static inline int __must_check
+get_p2m_range_killable(struct p2m_rangelock *lock, unsigned long gfn,
+		       unsigned long nr)
+{
+	return __get_p2m(lock, gfn, nr, P2M_WAIT_KILLABLE, 0);
+}
+
+/**
  * get_p2m_gfn() - get exclusive access to one frame (and its chunk)
  * @lock: the guest's lock
  * @gfn: the frame
@@ -374,6 +406,19 @@ static inline void put_p2m_gfn(struct p2m_rangelock *lock, unsigned long gfn)
 static inline int __must_check get_p2m_all(struct p2m_rangelock *lock)
 {
 	return __get_p2m_all(lock, P2M_WAIT, 0);
+}
+
+/**
+ * get_p2m_all_interruptible() - get_p2m_all() that any signal ends
+ * @lock: the guest's lock
+ *
+ * Context: process context; may sleep.
+ * Return: as get_p2m_all(); -EINTR on a signal.
+ */
+static inline int __must_check
+get_p2m_all_interruptible(struct p2m_rangelock *lock)
+{
+	return __get_p2m_all(lock, P2M_WAIT_INTERRUPTIBLE, 0);
 }
 
 /**

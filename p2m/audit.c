@@ -200,13 +200,9 @@ static int p2m_audit_map(struct p2m_auditor *a)
 	unsigned long gfn = 0;
 	int err;
 
-	for (;;) {
-		err = p2m_find_chunk(a->guest, &gfn, P2M_MAX_GFNS);
-		if (err || gfn == P2M_MAX_GFNS)
-			return err;
+	p2m_for_each_chunk(a->guest, gfn, P2M_MAX_GFNS, err)
 		p2m_audit_chunk(a, gfn);
-		gfn += P2M_CHUNK_GFNS;
-	}
+	return err;
 }
 
 /* ------------------------------------------------------------------ */
@@ -282,6 +278,7 @@ static void p2m_audit_sharing(struct p2m_auditor *a)
 int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 {
 	struct p2m_auditor a = { .guest = guest, .audit = audit };
+	struct p2m_hold hold;
 	int err;
 
 	BUILD_BUG_ON(P2M_NR_TYPES > P2M_AUDIT_TYPES);
@@ -289,7 +286,7 @@ int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 	audit->pages = 0;
 	memset(audit->types, 0, sizeof(audit->types));
 
-	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold_all(&hold, guest);
 	if (err)
 		return err;
 	err = p2m_audit_map(&a);
@@ -299,6 +296,6 @@ int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 		p2m_audit_pool(&a);
 		p2m_audit_sharing(&a);
 	}
-	put_p2m_all(&guest->lock);
+	p2m_unhold(&hold);
 	return err;
 }

@@ -34,7 +34,6 @@
  * no log-dirty, and the next START makes everything clean.
  */
 
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -50,44 +49,6 @@
 
 /* Frames that are unmapped at once: so many that a zap of them is worth it. */
 #define P2M_DIRTY_UNMAP		(1UL << 18)
-
-/**
- * struct p2m_frames - a way through the entries of chunks that have some
- * @gfn: the present one, or the first frame of it that is before @end
- * @end: where to stop
- * @entry: its entry
- * @err: -EINTR if a signal that kills ended it before @end
- */
-struct p2m_frames {
-	unsigned long	 gfn;
-	unsigned long	 end;
-	struct p2m_entry entry;
-	int		 err;
-};
-
-/* Get the entry of @frames->gfn, or of the next there is.  False at the end. */
-static bool p2m_frames_find(struct p2m_guest *guest, struct p2m_frames *frames)
-{
-	if (IS_ALIGNED(frames->gfn, P2M_CHUNK_GFNS)) {
-		frames->err = p2m_find_chunk(guest, &frames->gfn, frames->end);
-		if (frames->err)
-			return false;
-	}
-	if (frames->gfn >= frames->end)
-		return false;
-	frames->entry = p2m_get_entry(&guest->map, frames->gfn);
-	return true;
-}
-
-static void p2m_frames_pass(struct p2m_frames *frames)
-{
-	frames->gfn = p2m_entry_end(frames->gfn, frames->entry);
-}
-
-/* Go through the frames of a range, which is held. */
-#define p2m_for_each_frame(guest, frames, first, last)			\
-	for (*(frames) = (struct p2m_frames){ .gfn = (first), .end = (last) }; \
-	     p2m_frames_find(guest, frames); p2m_frames_pass(frames))
 
 /**
  * struct p2m_round - a look at the frames of a range, which is held
@@ -122,44 +83,44 @@ static bool p2m_round_has(struct p2m_round *round, unsigned long gfn)
 static int p2m_round_look(struct p2m_round *round, bool clean)
 {
 	struct p2m_guest *guest = round->guest;
-	struct p2m_frames frames;
-	unsigned long nr;
+	unsigned long nr, gfn = round->gfn;
+	struct p2m_entry entry;
 	int err;
 
-	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
-		if (!p2m_entry_dirty(frames.entry))
+	p2m_for_each_there(guest, gfn, entry, round->end, err) {
+		if (!p2m_entry_dirty(entry))
 			continue;
-		nr = min(round->end, p2m_entry_end(frames.gfn, frames.entry)) -
-		     frames.gfn;
-		if (clean && nr < 1UL << p2m_entry_order(frames.entry)) {
-			err = p2m_split(guest, frames.gfn);
+		nr = min(round->end, p2m_entry_end(gfn, entry)) - gfn;
+		if (clean && nr < 1UL << p2m_entry_order(entry)) {
+			err = p2m_split(guest, gfn);
 			if (err)
 				return err;
-			frames.entry = p2m_get_entry(&guest->map, frames.gfn);
+			entry = p2m_get_entry(&guest->map, gfn);
 			nr = 1;
 		}
-		bitmap_set(round->bitmap, frames.gfn - round->base, nr);
+		bitmap_set(round->bitmap, gfn - round->base, nr);
 		round->dirty += nr;
 	}
-	return frames.err;
+	return err;
 }
 
 /* From now on nobody makes them writable without being heard of. */
 static int p2m_round_protect(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
-	struct p2m_frames frames;
+	unsigned long gfn = round->gfn;
 	struct p2m_entry entry;
+	int err;
 
-	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
-		if (!p2m_round_has(round, frames.gfn))
+	p2m_for_each_there(guest, gfn, entry, round->end, err) {
+		if (!p2m_round_has(round, gfn))
 			continue;
-		entry = p2m_clean_entry(frames.entry);
+		entry = p2m_clean_entry(entry);
 		if (p2m_entry_type(entry) == p2m_ram_rw)
 			entry = p2m_retype_entry(entry, p2m_logdirty);
-		p2m_change_entry(guest, frames.gfn, entry);
+		p2m_change_entry(guest, gfn, entry);
 	}
-	return frames.err;
+	return err;
 }
 
 /*
@@ -169,19 +130,19 @@ static int p2m_round_protect(struct p2m_round *round)
 static int p2m_round_restore(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
-	struct p2m_frames frames;
+	unsigned long gfn = round->gfn;
+	struct p2m_entry entry;
+	int err;
 
-	p2m_for_each_frame(guest, &frames, round->gfn, round->end) {
-		if (p2m_entry_type(frames.entry) != p2m_logdirty ||
-		    !p2m_round_has(round, frames.gfn) ||
-		    p2m_page_is_last(frames.entry))
+	p2m_for_each_there(guest, gfn, entry, round->end, err) {
+		if (p2m_entry_type(entry) != p2m_logdirty ||
+		    !p2m_round_has(round, gfn) || p2m_page_is_last(entry))
 			continue;
-		p2m_change_entry(guest, frames.gfn,
-				 p2m_dirty_entry(p2m_retype_entry(frames.entry,
-								  p2m_ram_rw)));
+		entry = p2m_retype_entry(entry, p2m_ram_rw);
+		p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
 		round->busy++;
 	}
-	return frames.err;
+	return err;
 }
 
 /*
@@ -228,15 +189,13 @@ static int p2m_round_clean(struct p2m_round *round)
  */
 static int p2m_split_all(struct p2m_guest *guest, unsigned long *end)
 {
-	unsigned long gfn;
-	int err = 0;
+	unsigned long gfn = 0;
+	int err;
 
-	for (gfn = 0; gfn < *end; gfn += P2M_CHUNK_GFNS) {
-		err = p2m_find_chunk(guest, &gfn, *end);
-		if (err || gfn == *end)
-			break;
-		if (p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
-			err = p2m_split(guest, gfn);
+	p2m_for_each_chunk(guest, gfn, *end, err) {
+		if (!p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
+			continue;
+		err = p2m_split(guest, gfn);
 		if (err)
 			break;
 	}
@@ -251,8 +210,7 @@ static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
 	unsigned long end = gfn + P2M_CHUNK_GFNS;
 	struct p2m_entry entry, old;
 
-	for (; gfn < end; gfn = p2m_entry_end(gfn, old)) {
-		old = p2m_get_entry(&guest->map, gfn);
+	p2m_for_each_entry(&guest->map, gfn, old, end) {
 		entry = p2m_clean_entry(old);
 		if (p2m_entry_type(entry) == p2m_logdirty)
 			entry = p2m_retype_entry(entry, p2m_ram_rw);
@@ -289,10 +247,10 @@ static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 int p2m_dirty_start(struct p2m_guest *guest)
 {
 	struct p2m_round round = { .guest = guest };
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	int err;
 
-	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold_all(&hold, guest);
 	if (err)
 		return err;
 	if (guest->log_dirty) {
@@ -301,9 +259,7 @@ int p2m_dirty_start(struct p2m_guest *guest)
 	}
 	/* Read here: nothing comes to be while all is held. */
 	round.end = atomic_long_read(&guest->gfns);
-	old = set_active_memcg(guest->memcg);
 	err = p2m_split_all(guest, &round.end);
-	set_active_memcg(old);
 	if (!err) {
 		/* Before the entries: see p2m_may_write(). */
 		WRITE_ONCE(guest->log_dirty, true);
@@ -314,7 +270,7 @@ int p2m_dirty_start(struct p2m_guest *guest)
 		p2m_unsplit_all(guest, round.end);
 	}
 out:
-	put_p2m_all(&guest->lock);
+	p2m_unhold(&hold);
 	return err;
 }
 
@@ -331,9 +287,10 @@ out:
 int p2m_dirty_stop(struct p2m_guest *guest)
 {
 	unsigned long gfn = 0;
+	struct p2m_hold hold;
 	int err;
 
-	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold_all(&hold, guest);
 	if (err)
 		return err;
 	if (!guest->log_dirty) {
@@ -341,15 +298,10 @@ int p2m_dirty_stop(struct p2m_guest *guest)
 		goto out;
 	}
 	WRITE_ONCE(guest->log_dirty, false);
-	for (;;) {
-		err = p2m_find_chunk(guest, &gfn, P2M_MAX_GFNS);
-		if (err || gfn == P2M_MAX_GFNS)
-			break;
+	p2m_for_each_chunk(guest, gfn, P2M_MAX_GFNS, err)
 		p2m_forget_chunk(guest, gfn);
-		gfn += P2M_CHUNK_GFNS;
-	}
 out:
-	put_p2m_all(&guest->lock);
+	p2m_unhold(&hold);
 	return err;
 }
 
@@ -419,30 +371,25 @@ static void p2m_redirty(struct p2m_guest *guest, unsigned long gfn,
 			unsigned long end, unsigned long base,
 			unsigned long *bitmap)
 {
-	struct mem_cgroup *old = set_active_memcg(guest->memcg);
 	unsigned long bit = gfn - base;
 
-	if (guest->log_dirty) {
-		for_each_set_bit_from(bit, bitmap, end - base) {
-			p2m_redirty_frame(guest, base + bit);
-			cond_resched();
-		}
+	if (!guest->log_dirty)
+		return;
+	for_each_set_bit_from(bit, bitmap, end - base) {
+		p2m_redirty_frame(guest, base + bit);
+		cond_resched();
 	}
-	set_active_memcg(old);
 }
 
 /* Look at what is held and, if @clean, make it clean; or change nothing. */
 static int p2m_dirty_round(struct p2m_round *round, bool clean)
 {
 	struct p2m_guest *guest = round->guest;
-	struct mem_cgroup *old;
 	int err;
 
 	if (!guest->log_dirty)
 		return -ENODATA;
-	old = set_active_memcg(guest->memcg);
 	err = p2m_round_look(round, clean);
-	set_active_memcg(old);
 	if (err || !clean || !round->dirty)
 		return err;
 	err = p2m_round_clean(round);
@@ -463,38 +410,31 @@ static int p2m_round_trim(struct p2m_round *round)
 	int err;
 
 	round->gfn = end;
-	for (; gfn < end; gfn = round_up(gfn + 1, P2M_CHUNK_GFNS)) {
-		err = p2m_find_chunk(round->guest, &gfn, end);
-		if (err || gfn == end)
-			return err;
+	p2m_for_each_chunk(round->guest, gfn, end, err) {
 		if (round->gfn == end)
 			round->gfn = gfn;
 		round->end = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
 	}
-	return 0;
+	return err;
 }
 
 /* The same, holding it. */
 static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 {
-	struct p2m_rangelock *lock = &round->guest->lock;
 	bool all = p2m_is_all(round->guest, round);
-	unsigned long nr;
+	struct p2m_hold hold;
 	int err;
 
 	err = all ? 0 : p2m_round_trim(round);
 	if (err || round->gfn == round->end)
 		return err;
-	nr = round->end - round->gfn;
-	err = all ? __get_p2m_all(lock, P2M_WAIT_INTERRUPTIBLE, 0) :
-		    __get_p2m(lock, round->gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = all ? p2m_hold_all(&hold, round->guest) :
+		    p2m_hold(&hold, round->guest, round->gfn,
+			     round->end - round->gfn);
 	if (err)
 		return err;
 	err = p2m_dirty_round(round, clean);
-	if (all)
-		put_p2m_all(lock);
-	else
-		put_p2m_range(lock, round->gfn, nr);
+	p2m_unhold(&hold);
 	return err;
 }
 

@@ -21,6 +21,7 @@
 #include <linux/xxhash.h>
 
 #include "domain.h"
+#include "walk.h"
 
 /* The domains that have a number; it guards who is in which as well. */
 static DEFINE_MUTEX(p2m_domains_lock);
@@ -193,14 +194,15 @@ static int p2m_domain_change(struct p2m_guest *guest, struct p2m_domain **domain
 int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg)
 {
 	struct p2m_domain *domain = p2m_domain_get(arg->domain);
+	struct p2m_hold hold;
 	int err;
 
 	if (!domain)
 		return -ENOMEM;
-	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold_all(&hold, guest);
 	if (!err) {
 		err = p2m_domain_change(guest, &domain);
-		put_p2m_all(&guest->lock);
+		p2m_unhold(&hold);
 	}
 	p2m_domain_put(domain);
 	return err;

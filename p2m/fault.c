@@ -25,6 +25,7 @@
 #include "poison.h"
 #include "sharing.h"
 #include "store.h"
+#include "walk.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -467,21 +468,19 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 	       !pmd_none(READ_ONCE(*vmf->pmd));
 }
 
-static int p2m_get_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_hold_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	int err;
 
 	/* With mmap_lock: no holder waits for that.  See guest.h. */
-	err = get_p2m_killable(&guest->lock, gfn, 0);
+	err = p2m_hold_killable(&hold, guest, gfn, 1);
 	if (err)
 		return err;
-	old = set_active_memcg(guest->memcg);
 	err = p2m_check_poison(guest, gfn);
 	if (!err)
 		err = p2m_make_writable(guest, gfn);
-	set_active_memcg(old);
-	put_p2m_gfn(&guest->lock, gfn);
+	p2m_unhold(&hold);
 	return err;
 }
 
@@ -507,7 +506,7 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		unlock_page(page);
 		if (tries)
 			break;
-		err = p2m_get_and_make_writable(guest, vmf->pgoff);
+		err = p2m_hold_and_make_writable(guest, vmf->pgoff);
 		if (err == -ENOMEM)
 			return p2m_fault_oom(guest);
 		if (err)

@@ -140,31 +140,25 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 				unsigned long end, bool write,
 				struct p2m_foreign_pages *pages)
 {
-	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	unsigned long nr, taken;
+	unsigned long first = gfn, nr;
+	struct p2m_hold hold;
 	int err = 0;
 
-	for (; !err && gfn < end; gfn += nr) {
+	while (!err && gfn < end) {
 		cond_resched();
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		taken = pages->nr;
 		nr = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS)) - gfn;
-		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
+		err = signal_pending(current) ? -EINTR :
+		      p2m_hold(&hold, guest, gfn, nr);
 		if (err)
 			break;
 		err = p2m_foreign_take(guest, gfn, gfn + nr, write, pages);
-		put_p2m_range(&guest->lock, gfn, nr);
-		if (err == -ENOSPC) {
-			/* A touch would look for zero pages, too. */
+		p2m_unhold(&hold);
+		/* A touch would look for zero pages, too. */
+		if (err == -ENOSPC)
 			err = p2m_pod_make_room(guest);
-			nr = pages->nr - taken;
-		}
+		gfn = first + pages->nr;
 	}
 	this_cpu_add(guest->counters->foreign, pages->nr);
-	set_active_memcg(old);
 	return err;
 }
 

@@ -340,7 +340,7 @@ static void p2m_pager_forget(struct p2m_guest *guest, struct p2m_pager *pager,
 			     unsigned long gfn)
 {
 	/* It was held before, so nothing is to be allocated for that. */
-	if (WARN_ON_ONCE(__get_p2m(&guest->lock, gfn, 1, P2M_WAIT, 0)))
+	if (WARN_ON_ONCE(get_p2m_gfn(&guest->lock, gfn)))
 		return;
 	switch (p2m_entry_type(p2m_get_entry(&guest->map, gfn))) {
 	case p2m_paging_in:
@@ -522,13 +522,14 @@ static int p2m_pager_check(struct p2m_guest *guest, u64 gfn,
 static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry;
+	struct p2m_hold hold;
 	struct page *page;
 	int err;
 
 	/* A hold of nothing would take memory, for frames without number. */
 	if (!p2m_has_chunk(guest, gfn))
 		return ERR_PTR(-ENOENT);
-	err = __get_p2m(&guest->lock, gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold(&hold, guest, gfn, 1);
 	if (err)
 		return ERR_PTR(err);
 	entry = p2m_get_entry(&guest->map, gfn);
@@ -541,7 +542,7 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 		page = ERR_PTR(-EHWPOISON);
 	else
 		get_page(page);
-	put_p2m_gfn(&guest->lock, gfn);
+	p2m_unhold(&hold);
 	return page;
 }
 
@@ -600,7 +601,7 @@ static int p2m_copy_to_pager(u64 addr, struct page *page)
  */
 int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 {
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	unsigned long session;
 	struct page *page;
 	int err;
@@ -615,13 +616,11 @@ int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 	err = p2m_copy_to_pager(arg->addr, page);
 	if (err)
 		goto out;
-	err = __get_p2m(&guest->lock, arg->gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold(&hold, guest, arg->gfn, 1);
 	if (err)
 		goto out;
-	old = set_active_memcg(guest->memcg);
 	err = p2m_evict_nominated(guest, arg->gfn, page, session);
-	set_active_memcg(old);
-	put_p2m_gfn(&guest->lock, arg->gfn);
+	p2m_unhold(&hold);
 out:
 	put_page(page);
 	trace_p2m_evict(guest->id, arg->gfn, err);
@@ -724,7 +723,7 @@ static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 {
 	struct page *page = NULL;
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	unsigned long session;
 	struct p2m_entry was;
 	int err;
@@ -744,12 +743,10 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 	}
-	err = __get_p2m(&guest->lock, arg->gfn, 1, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold(&hold, guest, arg->gfn, 1);
 	if (!err) {
-		old = set_active_memcg(guest->memcg);
 		err = p2m_prep(guest, arg->gfn, page, arg->flags, was, session);
-		set_active_memcg(old);
-		put_p2m_gfn(&guest->lock, arg->gfn);
+		p2m_unhold(&hold);
 	}
 	if (err && page)
 		p2m_pages_free(page, P2M_4K);

@@ -34,7 +34,6 @@
 #include <linux/jiffies.h>
 #include <linux/log2.h>
 #include <linux/pagemap.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include "huge.h"
@@ -387,14 +386,15 @@ static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr)
 {
 	struct p2m_range range = {};
+	struct p2m_hold hold;
 	int err;
 
-	err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_KILLABLE, 0);
+	err = p2m_hold_killable(&hold, guest, gfn, nr);
 	if (err)
 		return err;
 	/* Without memory to shatter with, another chunk may do. */
 	p2m_pod_sweep_part(guest, gfn, nr, &range, 1);
-	put_p2m_range(&guest->lock, gfn, nr);
+	p2m_unhold(&hold);
 	return 0;
 }
 
@@ -657,18 +657,16 @@ static int p2m_pod_set_held(struct p2m_guest *guest, struct p2m_pod *arg)
  */
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg)
 {
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	int err;
 
 	if (arg->target > P2M_MAX_GFNS)
 		return -EINVAL;
-	err = __get_p2m_all(&guest->lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	err = p2m_hold_all(&hold, guest);
 	if (err)
 		return err;
-	old = set_active_memcg(guest->memcg);
 	err = p2m_pod_set_held(guest, arg);
-	set_active_memcg(old);
-	put_p2m_all(&guest->lock);
+	p2m_unhold(&hold);
 	return err;
 }
 

@@ -492,7 +492,7 @@ int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 {
 	long end = p2m_range_end(guest, arg->gfn, 1);
-	struct mem_cgroup *old;
+	struct p2m_hold hold;
 	struct page *page;
 	int err;
 
@@ -501,17 +501,15 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
 	/* A hold of nothing would take memory, for frames without number. */
 	if (!p2m_has_chunk(guest, arg->gfn))
 		return -ENOENT;
-	err = get_p2m_interruptible(&guest->lock, arg->gfn, 0);
+	err = p2m_hold(&hold, guest, arg->gfn, 1);
 	if (err)
 		return err;
-	old = set_active_memcg(guest->memcg);
 	err = p2m_share_nominate_held(guest, arg->gfn, 0);
-	set_active_memcg(old);
 	if (!err) {
 		page = p2m_entry_page(p2m_get_entry(&guest->map, arg->gfn));
 		arg->handle = p2m_shared_of(page)->handle;
 	}
-	put_p2m_gfn(&guest->lock, arg->gfn);
+	p2m_unhold(&hold);
 	return err;
 }
 

@@ -165,37 +165,24 @@ static bool p2m_seen_before(struct p2m_domain *domain, u64 hash,
 	return before;
 }
 
-/* Nominate a candidate that is held, if its guest is still in the domain. */
-static int p2m_nominate_held(struct p2m_guest *guest, unsigned long gfn,
-			     struct p2m_domain *domain, u64 hash)
-{
-	struct mem_cgroup *old;
-	int err;
-
-	if (guest->domain != domain)
-		return -ENOENT;
-	old = set_active_memcg(guest->memcg);
-	err = p2m_share_nominate_held(guest, gfn, hash);
-	set_active_memcg(old);
-	return err;
-}
-
 /*
- * Nominate a candidate, if it still has these contents.  Returns -ENOENT or -EBUSY
- * if it cannot be.
+ * Nominate a candidate, if it still has these contents, and its guest is still in the
+ * domain.  Returns -ENOENT or -EBUSY if it cannot be.
  */
 static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
 				  struct p2m_domain *domain, u64 hash)
 {
 	struct p2m_guest *guest = p2m_guest_find(candidate->guest);
+	struct p2m_hold hold;
 	int err;
 
 	if (!guest)
 		return -ENOENT;
-	err = get_p2m_interruptible(&guest->lock, candidate->gfn, 0);
+	err = p2m_hold(&hold, guest, candidate->gfn, 1);
 	if (!err) {
-		err = p2m_nominate_held(guest, candidate->gfn, domain, hash);
-		put_p2m_gfn(&guest->lock, candidate->gfn);
+		err = guest->domain != domain ? -ENOENT :
+		      p2m_share_nominate_held(guest, candidate->gfn, hash);
+		p2m_unhold(&hold);
 	}
 	p2m_guest_put(guest);
 	return err;
@@ -354,67 +341,51 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 	return err;
 }
 
-static int p2m_get_batch(struct p2m_scan_batch *batch)
-{
-	return __get_p2m(&batch->guest->lock, batch->gfn, batch->nr,
-			 P2M_WAIT_INTERRUPTIBLE, 0);
-}
-
-static void p2m_put_batch(struct p2m_scan_batch *batch, unsigned long nr)
-{
-	put_p2m_range(&batch->guest->lock, batch->gfn, nr);
-}
-
 /* Merge frames of a batch that there are candidates for; nothing is held. */
 static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
+	struct p2m_hold hold;
 	int err;
 
 	batch->known = 0;
 	err = p2m_nominate_found(batch);
 	if (err || !batch->known)
 		return err;
-	err = p2m_get_batch(batch);
+	err = p2m_hold(&hold, batch->guest, batch->gfn, batch->nr);
 	if (err)
 		return err;
 	/* What was found elsewhere is nothing to a guest that has left the domain. */
 	if (batch->guest->domain == batch->domain)
 		err = p2m_merge_known(batch, batch->known, scan);
-	p2m_put_batch(batch, batch->nr);
+	p2m_unhold(&hold);
 	return err;
 }
 
-/* Scan a batch, which is held, and is put here. */
-static int p2m_scan_batch_held(struct p2m_scan_batch *batch,
-			       struct p2m_scan *scan)
+/* Look at a batch, which is held, and merge what is known. */
+static int p2m_scan_held(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
-	unsigned long nr = batch->nr;
-	int err;
-
+	if (batch->domain->number == P2M_DOMAIN_NEVER)
+		return -EPERM;
 	p2m_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
-	err = p2m_merge_known(batch, batch->known, scan);
-	p2m_put_batch(batch, nr);
-	if (err || !batch->found)
-		return err;
-	return p2m_merge_found(batch, scan);
+	return p2m_merge_known(batch, batch->known, scan);
 }
 
 /* Scan a batch, or the beginning of it, if no more than @max are to be merged. */
-static int p2m_do_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
+static int p2m_scan_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
+	struct p2m_hold hold;
 	int err;
 
-	err = p2m_get_batch(batch);
+	err = p2m_hold(&hold, batch->guest, batch->gfn, batch->nr);
 	if (err)
 		return err;
-	batch->domain = batch->guest->domain;
-	if (batch->domain->number == P2M_DOMAIN_NEVER) {
-		p2m_put_batch(batch, batch->nr);
-		return -EPERM;
-	}
 	/* So that it stays, although the guest may leave it. */
+	batch->domain = batch->guest->domain;
 	refcount_inc(&batch->domain->ref);
-	err = p2m_scan_batch_held(batch, scan);
+	err = p2m_scan_held(batch, scan);
+	p2m_unhold(&hold);
+	if (!err && batch->found)
+		err = p2m_merge_found(batch, scan);
 	p2m_domain_put(batch->domain);
 	return err;
 }
@@ -423,25 +394,20 @@ static int p2m_do_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 static int p2m_scan_range(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 			  unsigned long end)
 {
-	unsigned long gfn;
+	long nr;
 	int err;
 
 	while (scan->next < end && !(scan->max && scan->done == scan->max)) {
-		gfn = p2m_next_chunk(&batch->guest->map, scan->next, end);
-		if (gfn > scan->next) {
-			scan->next = gfn;
-			continue;
-		}
-		if (signal_pending(current))
-			return -EINTR;
-		batch->gfn = gfn;
-		batch->nr = min(end, round_up(gfn + 1, P2M_BATCH)) - gfn;
-		err = p2m_do_batch(batch, scan);
+		nr = p2m_find_batch(batch->guest, &scan->next, end, P2M_BATCH);
+		if (nr <= 0)
+			return nr;
+		batch->gfn = scan->next;
+		batch->nr = nr;
+		err = p2m_scan_batch(batch, scan);
 		if (err)
 			return err;
 		scan->looked += batch->nr;
-		scan->next = gfn + batch->nr;
-		cond_resched();
+		scan->next += batch->nr;
 	}
 	return 0;
 }
@@ -489,9 +455,9 @@ int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
 	scan->looked = 0;
 	old = set_active_memcg(guest->memcg);
 	err = p2m_scan_prepare(guest);
+	set_active_memcg(old);
 	if (!err)
 		err = p2m_scan_range(batch, scan, end);
-	set_active_memcg(old);
 	kfree(batch);
 	return scan->next > scan->gfn || scan->done ? 0 : err;
 }

@@ -1,10 +1,94 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Ranges from outside: any gfn, any number of frames, worked on in batches. */
+/*
+ * Frames that are worked on: held, with the guest's cgroup charged for what that
+ * takes; and ranges from outside, any gfn and any number of frames, in batches.
+ */
 
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
 #include "walk.h"
+
+static void p2m_hold_begin(struct p2m_hold *hold, struct p2m_guest *guest,
+		     unsigned long gfn, unsigned long nr)
+{
+	*hold = (struct p2m_hold){
+		.guest = guest, .gfn = gfn, .nr = nr,
+		.charged = set_active_memcg(guest->memcg),
+	};
+}
+
+/**
+ * p2m_hold() - hold frames, and charge the guest's cgroup from now on
+ * @hold: for p2m_unhold()
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many
+ *
+ * Context: process context; may sleep.
+ * Return: 0; -EINTR on a signal; or what get_p2m_range_interruptible() returns.
+ */
+int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
+	     unsigned long nr)
+{
+	int err = get_p2m_range_interruptible(&guest->lock, gfn, nr);
+
+	if (!err)
+		p2m_hold_begin(hold, guest, gfn, nr);
+	return err;
+}
+
+/**
+ * p2m_hold_killable() - p2m_hold() that only a fatal signal ends
+ * @hold: for p2m_unhold()
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many
+ *
+ * Context: process context; may sleep.
+ * Return: 0; -EINTR on a fatal signal; or what get_p2m_range_killable() returns.
+ */
+int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
+		      unsigned long gfn, unsigned long nr)
+{
+	int err = get_p2m_range_killable(&guest->lock, gfn, nr);
+
+	if (!err)
+		p2m_hold_begin(hold, guest, gfn, nr);
+	return err;
+}
+
+/**
+ * p2m_hold_all() - p2m_hold() for all of a guest
+ * @hold: for p2m_unhold()
+ * @guest: the guest
+ *
+ * Context: process context; may sleep.
+ * Return: 0; -EINTR on a signal; or what get_p2m_all_interruptible() returns.
+ */
+int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
+{
+	int err = get_p2m_all_interruptible(&guest->lock);
+
+	if (!err)
+		p2m_hold_begin(hold, guest, 0, 0);
+	return err;
+}
+
+/**
+ * p2m_unhold() - undo p2m_hold() or p2m_hold_all()
+ * @hold: as from there
+ *
+ * Context: the task that holds.
+ */
+void p2m_unhold(struct p2m_hold *hold)
+{
+	set_active_memcg(hold->charged);
+	if (hold->nr)
+		put_p2m_range(&hold->guest->lock, hold->gfn, hold->nr);
+	else
+		put_p2m_all(&hold->guest->lock);
+}
 
 /**
  * p2m_range_end() - check a range that came from outside
@@ -59,6 +143,69 @@ int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
 }
 
 /**
+ * p2m_find_there() - go on to the next entry in a chunk of which the map says something
+ * @guest: the guest
+ * @gfn: in: where to start; out: the first frame of @entry that is not before that
+ * @entry: out: its entry
+ * @end: where to stop
+ * @err: out: 0; -EINTR on a fatal signal
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: is there one before @end?
+ */
+bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
+		    struct p2m_entry *entry, unsigned long end, int *err)
+{
+	*err = IS_ALIGNED(*gfn, P2M_CHUNK_GFNS) ?
+	       p2m_find_chunk(guest, gfn, end) : 0;
+	if (*err || *gfn >= end)
+		return false;
+	*entry = p2m_get_entry(&guest->map, *gfn);
+	return true;
+}
+
+/**
+ * p2m_find_batch() - go on to the next batch of which the map says something
+ * @guest: the guest
+ * @gfn: in: where to start; out: the first frame of the batch, or @end
+ * @end: where to stop
+ * @size: frames in a batch, which is aligned to as many; a power of two, and not
+ * more than a chunk
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: how many frames are in the batch; 0 if there is none; -EINTR on a signal.
+ */
+long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
+		    unsigned int size)
+{
+	unsigned long stop;
+
+	do {
+		cond_resched();
+		if (signal_pending(current))
+			return -EINTR;
+		stop = min_t(unsigned long, end, round_up(*gfn + 1, P2M_LOOK));
+		*gfn = p2m_next_chunk(&guest->map, *gfn, stop);
+	} while (*gfn == stop && stop < end);
+	return min_t(unsigned long, end, round_up(*gfn + 1, size)) - *gfn;
+}
+
+/* Do what is to be done with the batch of @nr frames at @range->next, held. */
+static int p2m_do_batch(struct p2m_guest *guest, unsigned long nr,
+			struct p2m_range *range, p2m_batch_fn batch)
+{
+	struct p2m_hold hold;
+	int err;
+
+	err = p2m_hold(&hold, guest, range->next, nr);
+	if (err)
+		return err;
+	err = batch(guest, range->next, nr, range);
+	p2m_unhold(&hold);
+	return err;
+}
+
+/**
  * p2m_for_range() - work on frames, a batch at a time, holding them
  * @guest: the guest
  * @range: which, and how far it got; uapi/p2m.h has what it means
@@ -76,10 +223,9 @@ int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
 int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch)
 {
-	unsigned long nr, gfn;
-	struct mem_cgroup *old;
 	long end = p2m_range_end(guest, range->gfn, range->nr);
 	int err = 0;
+	long nr;
 
 	if (end < 0)
 		return end;
@@ -87,28 +233,13 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 	range->done = 0;
 	range->busy = 0;
 
-	old = set_active_memcg(guest->memcg);
-	while (range->next < end && !(range->max && range->done >= range->max)) {
-		cond_resched();
-		if (signal_pending(current)) {
-			err = -EINTR;
-			break;
-		}
-		nr = min_t(unsigned long, end, round_up(range->next + 1, P2M_LOOK));
-		gfn = p2m_next_chunk(&guest->map, range->next, nr);
-		if (gfn > range->next) {
-			range->next = gfn;
-			continue;
-		}
-		nr = min_t(unsigned long, end, round_up(gfn + 1, size)) - gfn;
-		err = __get_p2m(&guest->lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
-		if (err)
-			break;
-		err = batch(guest, gfn, nr, range);
-		put_p2m_range(&guest->lock, gfn, nr);
-		if (err)
-			break;
+	while (!err && range->next < end &&
+	       !(range->max && range->done >= range->max)) {
+		nr = p2m_find_batch(guest, &range->next, end, size);
+		if (nr <= 0)
+			err = nr;
+		else
+			err = p2m_do_batch(guest, nr, range, batch);
 	}
-	set_active_memcg(old);
 	return range->next > range->gfn ? 0 : err;
 }

@@ -11,13 +11,51 @@
  */
 #define P2M_BATCH	64
 
+/**
+ * struct p2m_hold - frames that are held, while the guest's cgroup is charged
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many; 0 if it is all of the guest
+ * @charged: which cgroup was charged before
+ */
+struct p2m_hold {
+	struct p2m_guest	*guest;
+	unsigned long		gfn;
+	unsigned long		nr;
+	struct mem_cgroup	*charged;
+};
+
+int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
+	     unsigned long nr);
+int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
+		      unsigned long gfn, unsigned long nr);
+int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest);
+void p2m_unhold(struct p2m_hold *hold);
+
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned long nr, struct p2m_range *range);
 long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr);
 int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
 		   unsigned long end);
+bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
+		    struct p2m_entry *entry, unsigned long end, int *err);
+long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
+		    unsigned int size);
 int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch);
+
+/*
+ * Go through the chunks of [@gfn, @end) of which the map says something.  After that
+ * @err is 0, or -EINTR if a signal that kills has ended it.
+ */
+#define p2m_for_each_chunk(guest, gfn, end, err)			\
+	for (; !((err) = p2m_find_chunk(guest, &(gfn), end)) && (gfn) < (end); \
+	     (gfn) = round_up((gfn) + 1, P2M_CHUNK_GFNS))
+
+/* The same with the entries in these chunks; the frames are held. */
+#define p2m_for_each_there(guest, gfn, entry, end, err)			\
+	for (; p2m_find_there(guest, &(gfn), &(entry), end, &(err));	\
+	     (gfn) = p2m_entry_end(gfn, entry))
 
 /* Does the map say anything of the chunk of a frame?  At a glance, without a hold. */
 static inline bool p2m_has_chunk(struct p2m_guest *guest, unsigned long gfn)
