@@ -9,13 +9,10 @@
  *  - an entry allows what its type does, and is the guest's
  *  - a page has at least the references that its entries have
  *  - a chunk has a large page as a whole, each part in its place, or not at all
- *  - a page that is not shared says that it is this frame's: see p2m_page_owner().
- *    So it can be in no other, of this guest or another
+ *  - what a type is checked for is right: see p2m_type_ops
  *  - what is in the store according to the map is there, and nothing else is
  *  - the account of populate-on-demand agrees with the map: see p2m_pod_audit()
- *  - the shared frames are the sharers of their pages: see p2m_shared_audit()
- *
- * What is to be checked for a type is in p2m_audit_type().
+ *  - there are as many sharers as shared frames
  */
 
 #include <linux/kernel.h>
@@ -26,77 +23,49 @@
 #include <linux/xarray.h>
 
 #include "audit.h"
+#include "fault.h"
 #include "page.h"
 #include "pod.h"
-#include "sharing.h"
 #include "walk.h"
-
-/* What may be wrong, as in "frame 0x2f ..." */
-#define P2M_AUDIT_ERRORS(x)						\
-	x(no_type,	"is of a type that there is not")		\
-	x(past_end,	"is past the end of the guest")			\
-	x(access,	"may do what its type may not, or not what it may") \
-	x(references,	"has a page with too few references")		\
-	x(order,	"is one of 2 MB, and its page is not")		\
-	x(split,	"is one of 2 MB with a page, and log-dirty is on") \
-	x(parts,	"has part of a large page out of its place")	\
-	x(owner,	"has a page that is another's")			\
-	x(not_stored,	"is to be in the store, and is not")		\
-	x(stored,	"is in the store, and should not be")
-
-enum p2m_audit_error {
-#define P2M_AUDIT_ERROR(name, text) P2M_AUDIT_##name,
-	P2M_AUDIT_ERRORS(P2M_AUDIT_ERROR)
-#undef P2M_AUDIT_ERROR
-};
-
-static const char * const p2m_audit_texts[] = {
-#define P2M_AUDIT_ERROR(name, text) [P2M_AUDIT_##name] = (text),
-	P2M_AUDIT_ERRORS(P2M_AUDIT_ERROR)
-#undef P2M_AUDIT_ERROR
-};
 
 /**
  * struct p2m_auditor - an audit under way
  * @guest: of whom
  * @audit: what it has found so far
- * @told: kinds of errors that were told already
+ * @told: what was told already, up to a NULL
  */
 struct p2m_auditor {
 	struct p2m_guest	*guest;
 	struct p2m_audit	*audit;
-	unsigned long		told;
+	const char		*told[16];
 };
 
+/* Was this told before?  If not, it is now. */
+static bool p2m_audit_told(struct p2m_auditor *a, const char *what)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(a->told) && a->told[i]; i++)
+		if (a->told[i] == what)
+			return true;
+	if (i < ARRAY_SIZE(a->told))
+		a->told[i] = what;
+	return false;
+}
+
+/* A frame does what it should not: each kind of error is told once. */
 static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
-			    enum p2m_audit_error error)
+			    const char *what)
 {
 	a->audit->errors++;
-	if (!__test_and_set_bit(error, &a->told))
+	if (!p2m_audit_told(a, what))
 		pr_warn_ratelimited("p2m: guest %llu: frame %#lx %s\n",
-				    a->guest->id, gfn, p2m_audit_texts[error]);
+				    a->guest->id, gfn, what);
 }
 
 /* ------------------------------------------------------------------ */
 /* Entries                                                             */
 /* ------------------------------------------------------------------ */
-
-/* A page that is of this frame, or from it on, and of no other. */
-static void p2m_audit_owner(struct p2m_auditor *a, unsigned long gfn,
-			    struct page *page)
-{
-	struct page *head = compound_head(page);
-
-	if (page_private(head) !=
-	    p2m_page_owner(&a->guest->map, gfn - (page - head)))
-		p2m_audit_error(a, gfn, P2M_AUDIT_owner);
-}
-
-static void p2m_audit_stored(struct p2m_auditor *a, unsigned long gfn)
-{
-	if (!xa_load(&a->guest->store->f_mapping->i_pages, gfn))
-		p2m_audit_error(a, gfn, P2M_AUDIT_not_stored);
-}
 
 static void p2m_audit_page(struct p2m_auditor *a, unsigned long gfn,
 			   struct p2m_entry entry)
@@ -105,31 +74,12 @@ static void p2m_audit_page(struct p2m_auditor *a, unsigned long gfn,
 
 	a->audit->pages += 1UL << p2m_entry_order(entry);
 	if (page_count(page) < 1)
-		p2m_audit_error(a, gfn, P2M_AUDIT_references);
+		p2m_audit_error(a, gfn, "has a page with too few references");
 	if (p2m_entry_order(entry) &&
 	    (PageTail(page) || folio_order(page_folio(page)) != P2M_2M))
-		p2m_audit_error(a, gfn, P2M_AUDIT_order);
+		p2m_audit_error(a, gfn, "is one of 2 MB, and its page is not");
 	if (p2m_entry_order(entry) && a->guest->log_dirty)
-		p2m_audit_error(a, gfn, P2M_AUDIT_split);
-}
-
-/* What there is to be said of one type: see also p2m_audit_page(). */
-static void p2m_audit_type(struct p2m_auditor *a, unsigned long gfn,
-			   struct p2m_entry entry)
-{
-	struct page *page = p2m_entry_page(entry);
-
-	switch (p2m_entry_type(entry)) {
-	case p2m_ram_rw:
-	case p2m_logdirty:
-		if (page)
-			p2m_audit_owner(a, gfn, page);
-		break;
-	default:
-		break;
-	}
-	if (p2m_entry_in_store(entry))
-		p2m_audit_stored(a, gfn);
+		p2m_audit_error(a, gfn, "is one of 2 MB with a page, and log-dirty is on");
 }
 
 static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
@@ -137,19 +87,24 @@ static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
 {
 	unsigned long nr = 1UL << p2m_entry_order(entry);
 	enum p2m_type type = p2m_entry_type(entry);
+	const char *what;
 
 	a->audit->types[type] += nr;
 	if (gfn + nr > atomic_long_read(&a->guest->gfns))
-		p2m_audit_error(a, gfn, P2M_AUDIT_past_end);
+		p2m_audit_error(a, gfn, "is past the end of the guest");
 	if (type >= P2M_NR_TYPES) {
-		p2m_audit_error(a, gfn, P2M_AUDIT_no_type);
+		p2m_audit_error(a, gfn, "has an unknown type");
 		return;
 	}
 	if ((entry.val & P2M_RWX) != p2m_type_access(type))
-		p2m_audit_error(a, gfn, P2M_AUDIT_access);
+		p2m_audit_error(a, gfn, "may do what its type may not, or not what it may");
 	if (p2m_entry_page(entry))
 		p2m_audit_page(a, gfn, entry);
-	p2m_audit_type(a, gfn, entry);
+	if (!p2m_type_ops[type].check)
+		return;
+	what = p2m_type_ops[type].check(a->guest, gfn, entry);
+	if (what)
+		p2m_audit_error(a, gfn, what);
 }
 
 /* ------------------------------------------------------------------ */
@@ -169,12 +124,12 @@ static void p2m_audit_parts(struct p2m_auditor *a, unsigned long first)
 		if (!nr++)
 			head = compound_head(page);
 		if (page != head + (gfn - first))
-			p2m_audit_error(a, gfn, P2M_AUDIT_parts);
+			p2m_audit_error(a, gfn, "has part of a large page out of its place");
 	}
 	if (nr && nr != P2M_CHUNK_GFNS)
-		p2m_audit_error(a, first, P2M_AUDIT_parts);
+		p2m_audit_error(a, first, "has part of a large page out of its place");
 	if (nr && page_count(head) < nr)
-		p2m_audit_error(a, first, P2M_AUDIT_references);
+		p2m_audit_error(a, first, "has a page with too few references");
 }
 
 static void p2m_audit_chunk(struct p2m_auditor *a, unsigned long first)
@@ -238,7 +193,7 @@ static int p2m_audit_store(struct p2m_auditor *a)
 		/* If shmem has larger pages than it was asked for, never mind. */
 		if (!xa_get_order(pages, gfn) &&
 		    !p2m_entry_in_store(p2m_get_entry(&a->guest->map, gfn)))
-			p2m_audit_error(a, gfn, P2M_AUDIT_stored);
+			p2m_audit_error(a, gfn, "is in the store, and should not be");
 		cond_resched();
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -258,12 +213,12 @@ static void p2m_audit_pool(struct p2m_auditor *a)
 
 static void p2m_audit_sharing(struct p2m_auditor *a)
 {
-	unsigned long errors = p2m_shared_audit(a->guest);
-
-	a->audit->errors += errors;
-	if (errors)
-		pr_warn_ratelimited("p2m: guest %llu: the sharers of shared pages do not agree with the map\n",
-				    a->guest->id);
+	if (p2m_map_count(&a->guest->map, p2m_shared) ==
+	    atomic_long_read(&a->guest->sharers))
+		return;
+	a->audit->errors++;
+	pr_warn_ratelimited("p2m: guest %llu: there are other sharers than shared frames\n",
+			    a->guest->id);
 }
 
 /**

@@ -51,15 +51,19 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 			  P2M_CHUNK_GFNS);
 }
 
+/* ------------------------------------------------------------------ */
+/* What a touch means                                                  */
+/* ------------------------------------------------------------------ */
+
 /* The first touch: a zero page. */
 static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
-			     bool huge)
+			     unsigned int touch)
 {
 	struct p2m_entry none = {};
 	struct page *page;
 	int err;
 
-	if (huge && !p2m_huge_populate(guest, gfn)) {
+	if (touch & P2M_TOUCH_HUGE && !p2m_huge_populate(guest, gfn)) {
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		return 0;
 	}
@@ -77,14 +81,41 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/* A frame that is being paged, and held, is touched. */
+static int p2m_populate_pod(struct p2m_guest *guest, unsigned long gfn,
+			    unsigned int touch)
+{
+	return p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
+}
+
+/* A frame that was nominated is touched: so it is not evicted. */
+static int p2m_populate_nominated(struct p2m_guest *guest, unsigned long gfn,
+				  unsigned int touch)
+{
+	p2m_make_ram(guest, gfn);
+	return 0;
+}
+
+/* A frame that the pager, if there still is one, is going to resume. */
+static int p2m_populate_prepped(struct p2m_guest *guest, unsigned long gfn,
+				unsigned int touch)
+{
+	if (p2m_pager_is_there(guest))
+		return -EAGAIN;
+	p2m_make_ram(guest, gfn);
+	return 0;
+}
+
+/* The pager has the contents, or the store. */
 static int p2m_populate_paged(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned int touch)
 {
-	int err = p2m_pager_populate(guest, gfn, touch & P2M_TOUCH_WRITE);
+	int err;
 
-	if (err != -ENODATA)
-		return err;
+	if (p2m_entry_with_pager(p2m_get_entry(&guest->map, gfn))) {
+		err = p2m_pager_ask(guest, gfn, touch & P2M_TOUCH_WRITE);
+		if (err != -ENOTCONN)
+			return err;
+	}
 	if (touch & P2M_TOUCH_QUICK && p2m_store_is_slow(guest, gfn))
 		return -EINPROGRESS;
 	err = p2m_paging_populate(guest, gfn);
@@ -93,56 +124,80 @@ static int p2m_populate_paged(struct p2m_guest *guest, unsigned long gfn,
 	return err;
 }
 
-/* See to it that @gfn, which is held, has a page. */
-static int p2m_populate(struct p2m_guest *guest, unsigned long gfn,
-			unsigned int touch)
+static int p2m_write_nominated(struct p2m_guest *guest, unsigned long gfn)
 {
-	/* Log-dirty wants to hear of each frame. */
-	bool huge = touch & P2M_TOUCH_HUGE && !guest->log_dirty;
+	p2m_make_ram(guest, gfn);
+	return p2m_dirty_mark(guest, gfn);
+}
 
-	switch (p2m_entry_type(p2m_get_entry(&guest->map, gfn))) {
-	case p2m_mmio_dm:
-		return p2m_populate_zero(guest, gfn, huge);
-	case p2m_paging_out:
-	case p2m_paged:
-	case p2m_paging_in:
-	case p2m_prepped:
-		return p2m_populate_paged(guest, gfn, touch);
-	case p2m_pod:
-		return p2m_pod_populate(guest, gfn, huge);
-	default:
-		return 0;
-	}
+static int p2m_write_shared(struct p2m_guest *guest, unsigned long gfn)
+{
+	int err = p2m_unshare(guest, gfn);
+
+	return err ?: p2m_dirty_mark(guest, gfn);
+}
+
+const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES] = {
+	[p2m_mmio_dm] = { .populate = p2m_populate_zero },
+	[p2m_ram_rw] = {
+		.write = p2m_dirty_mark,
+		.drop = p2m_page_drop, .check = p2m_page_check,
+	},
+	[p2m_logdirty] = {
+		.write = p2m_dirty_mark,
+		.drop = p2m_page_drop, .check = p2m_page_check,
+	},
+	[p2m_shared] = {
+		.write = p2m_write_shared,
+		.drop = p2m_shared_drop, .check = p2m_shared_check,
+	},
+	[p2m_paging_out] = {
+		.populate = p2m_populate_nominated, .write = p2m_write_nominated,
+		.drop = p2m_page_drop,
+	},
+	[p2m_paged] = {
+		.populate = p2m_populate_paged,
+		.drop = p2m_store_drop, .check = p2m_store_check,
+	},
+	[p2m_paging_in] = {
+		.populate = p2m_populate_paged,
+		.drop = p2m_store_drop, .check = p2m_store_check,
+	},
+	[p2m_pod] = { .populate = p2m_populate_pod },
+	[p2m_prepped] = {
+		.populate = p2m_populate_prepped,
+		.drop = p2m_page_drop,
+	},
+	[p2m_broken] = { },
+	[p2m_taken] = { .drop = p2m_page_drop, .check = p2m_taken_check },
+};
+
+static const struct p2m_type_ops *p2m_ops(struct p2m_guest *guest,
+					  unsigned long gfn)
+{
+	return &p2m_type_ops[p2m_entry_type(p2m_get_entry(&guest->map, gfn))];
 }
 
 /* See to it that @gfn, which is held and has a page, can be written to. */
 static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	int err;
+	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
 
-	switch (p2m_entry_type(entry)) {
-	case p2m_paging_out:
-		err = p2m_pager_populate(guest, gfn, true);
-		return err ?: p2m_dirty_mark(guest, gfn);
-	case p2m_shared:
-		err = p2m_unshare(guest, gfn);
-		return err ?: p2m_dirty_mark(guest, gfn);
-	case p2m_ram_rw:
-	case p2m_logdirty:
-		return p2m_dirty_mark(guest, gfn);
-	default:
-		return 0;
-	}
+	return ops->write ? ops->write(guest, gfn) : 0;
 }
 
 /* See to it that @gfn, which is held, can be touched. */
 static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned int touch)
 {
-	int err;
+	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
+	int err = 0;
 
-	err = p2m_populate(guest, gfn, touch);
+	/* Log-dirty wants to hear of each frame. */
+	if (guest->log_dirty)
+		touch &= ~P2M_TOUCH_HUGE;
+	if (ops->populate)
+		err = ops->populate(guest, gfn, touch);
 	if (!err)
 		err = p2m_check_poison(guest, gfn);
 	if (!err && touch & P2M_TOUCH_WRITE)
@@ -254,46 +309,64 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 	return err;
 }
 
-/*
- * Somebody holds @gfn, or it has to be read from where that takes long (@read): do
- * that without mmap_lock.
- */
-static vm_fault_t p2m_fault_retry(struct vm_fault *vmf, struct p2m_guest *guest,
-				  bool read)
+/* What to do for a touch, by the flags of its fault, when mmap_lock is not held */
+typedef void (*p2m_later_fn)(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned int flags);
+
+/* Let go of mmap_lock, see to what the touch waits for, and have it made again. */
+static vm_fault_t p2m_fault_later(struct vm_fault *vmf, struct p2m_guest *guest,
+				  p2m_later_fn later)
 {
-	unsigned long gfn = vmf->pgoff;
 	struct file *file;
-	enum p2m_wait wait;
 
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-
-	if (vmf->flags & FAULT_FLAG_INTERRUPTIBLE)
-		wait = P2M_WAIT_INTERRUPTIBLE;
-	else if (vmf->flags & FAULT_FLAG_KILLABLE)
-		wait = P2M_WAIT_KILLABLE;
-	else
-		wait = P2M_WAIT;
-
 	/* Without mmap_lock the mapping may go, and with it the guest. */
 	file = get_file(vmf->vma->vm_file);
 	p2m_release_fault_lock(vmf);
-	/* An error is for the caller to find: a signal, or the next attempt. */
-	if (!__get_p2m(&guest->lock, gfn, 1, wait, 0)) {
-		if (read)
-			p2m_touch_page(guest, gfn, false);
-		put_p2m_gfn(&guest->lock, gfn);
-	}
+	later(guest, vmf->pgoff, vmf->flags);
 	fput(file);
 	return VM_FAULT_RETRY;
+}
+
+static int p2m_get_later(struct p2m_guest *guest, unsigned long gfn,
+			 unsigned int flags)
+{
+	if (flags & FAULT_FLAG_INTERRUPTIBLE)
+		return get_p2m_interruptible(&guest->lock, gfn, 0);
+	if (flags & FAULT_FLAG_KILLABLE)
+		return get_p2m_killable(&guest->lock, gfn, 0);
+	return get_p2m_gfn(&guest->lock, gfn);
+}
+
+/* Wait for the holder.  An error is found by the next attempt, or is a signal. */
+static void p2m_wait_later(struct p2m_guest *guest, unsigned long gfn,
+			   unsigned int flags)
+{
+	if (!p2m_get_later(guest, gfn, flags))
+		put_p2m_gfn(&guest->lock, gfn);
+}
+
+/* Read what takes long to be read. */
+static void p2m_read_later(struct p2m_guest *guest, unsigned long gfn,
+			   unsigned int flags)
+{
+	if (p2m_get_later(guest, gfn, flags))
+		return;
+	p2m_touch_page(guest, gfn, false);
+	put_p2m_gfn(&guest->lock, gfn);
+}
+
+static void p2m_make_room_later(struct p2m_guest *guest, unsigned long gfn,
+				unsigned int flags)
+{
+	p2m_pod_make_room_for(guest, gfn);
 }
 
 /* The pool is empty; nothing is held, except for mmap_lock. */
 static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 				    struct p2m_guest *guest)
 {
-	unsigned long gfn = vmf->pgoff;
-	struct file *file;
 	int err;
 
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
@@ -301,34 +374,29 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 		/* With room, let it be touched again. */
 		return err ? p2m_error(err) : VM_FAULT_NOPAGE;
 	}
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-	if (p2m_pod_refused(guest, gfn))
+	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT) &&
+	    p2m_pod_refused(guest, vmf->pgoff))
 		return p2m_error(-ENOSPC);
-
-	/* Without mmap_lock the mapping may go, and with it the guest. */
-	file = get_file(vmf->vma->vm_file);
-	p2m_release_fault_lock(vmf);
-	p2m_pod_make_room_for(guest, gfn);
-	fput(file);
-	return VM_FAULT_RETRY;
+	return p2m_fault_later(vmf, guest, p2m_make_room_later);
 }
 
-/* How to wait for the pager in a fault that may be retried. */
-static unsigned int p2m_fault_state(struct vm_fault *vmf)
+/* Wait for the pager, as such a fault may. */
+static void p2m_pager_later(struct p2m_guest *guest, unsigned long gfn,
+			    unsigned int flags)
 {
 	unsigned int user = FAULT_FLAG_INTERRUPTIBLE | FAULT_FLAG_USER;
+	unsigned int state = TASK_UNINTERRUPTIBLE;
 
 	/*
 	 * The kernel's own touches of user memory go on after a signal that does
-	 * not kill: interrupt them once, for who cares, but not for ever.
+	 * not kill: interrupt them once, for a caller that cares, but not for ever.
 	 */
-	if ((vmf->flags & user) == user ||
-	    (vmf->flags & FAULT_FLAG_INTERRUPTIBLE &&
-	     !(vmf->flags & FAULT_FLAG_TRIED)))
-		return TASK_INTERRUPTIBLE;
-	return vmf->flags & FAULT_FLAG_KILLABLE ? TASK_KILLABLE :
-						  TASK_UNINTERRUPTIBLE;
+	if ((flags & user) == user ||
+	    (flags & FAULT_FLAG_INTERRUPTIBLE && !(flags & FAULT_FLAG_TRIED)))
+		state = TASK_INTERRUPTIBLE;
+	else if (flags & FAULT_FLAG_KILLABLE)
+		state = TASK_KILLABLE;
+	p2m_pager_wait(guest, gfn, state);
 }
 
 /* Is anybody left that uses this memory, and was not killed? */
@@ -365,25 +433,14 @@ static bool p2m_fault_gives_up(struct vm_fault *vmf)
 /* The pager has been asked for @gfn. */
 static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
 {
-	unsigned long gfn = vmf->pgoff;
-	struct file *file;
-
 	if (p2m_fault_gives_up(vmf))
 		return VM_FAULT_SIGBUS;
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
 		/* Whatever comes of it, the touch is made again. */
-		p2m_pager_wait(guest, gfn, TASK_KILLABLE);
+		p2m_pager_wait(guest, vmf->pgoff, TASK_KILLABLE);
 		return VM_FAULT_NOPAGE;
 	}
-	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
-		return VM_FAULT_RETRY;
-
-	/* Without mmap_lock the mapping may go, and with it the guest. */
-	file = get_file(vmf->vma->vm_file);
-	p2m_release_fault_lock(vmf);
-	p2m_pager_wait(guest, gfn, p2m_fault_state(vmf));
-	fput(file);
-	return VM_FAULT_RETRY;
+	return p2m_fault_later(vmf, guest, p2m_pager_later);
 }
 
 static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
@@ -395,7 +452,7 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	err = try_get_p2m(&guest->lock, gfn, 0);
 	if (err == -EBUSY && fault_flag_allow_retry_first(vmf->flags)) {
 		p2m_count_event(guest, retries);
-		return p2m_fault_retry(vmf, guest, false);
+		return p2m_fault_later(vmf, guest, p2m_wait_later);
 	}
 	/*
 	 * Wait here if it was waited for elsewhere before, so that this ends.
@@ -413,7 +470,7 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (err == -EAGAIN)
 		return p2m_fault_pager(vmf, guest);
 	if (err == -EINPROGRESS)
-		return p2m_fault_retry(vmf, guest, true);
+		return p2m_fault_later(vmf, guest, p2m_read_later);
 	return err ? p2m_error(err) : result;
 }
 

@@ -11,11 +11,11 @@
 
 #include "compat.h"
 #include "domain.h"
+#include "fault.h"
 #include "guests.h"
 #include "page.h"
 #include "pager.h"
 #include "pod.h"
-#include "sharing.h"
 #include "store.h"
 
 #define P2M_FS_MAGIC	0x70326d21	/* "p2m!" */
@@ -132,16 +132,12 @@ out_guest:
 	return ERR_PTR(err);
 }
 
-static void p2m_drop_entry(struct p2m_entry entry, void *arg)
+static void p2m_drop_entry(struct p2m_entry entry, void *guest)
 {
-	struct page *page = p2m_entry_page(entry);
+	const struct p2m_type_ops *ops = &p2m_type_ops[p2m_entry_type(entry)];
 
-	if (p2m_entry_type(entry) == p2m_shared)
-		p2m_shared_drop(arg, page);
-	else if (page)
-		p2m_pages_free(page, p2m_entry_order(entry));
-	else
-		p2m_store_drop(entry);
+	if (ops->drop)
+		ops->drop(guest, entry);
 }
 
 /**

@@ -375,6 +375,56 @@ void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page)
 }
 
 /**
+ * p2m_page_drop() - the guest goes, and so does an entry with a page of its own
+ * @guest: the guest
+ * @entry: the entry
+ *
+ * Context: any.
+ */
+void p2m_page_drop(struct p2m_guest *guest, struct p2m_entry entry)
+{
+	p2m_pages_free(p2m_entry_page(entry), p2m_entry_order(entry));
+}
+
+/**
+ * p2m_page_check() - is a page of this frame, or from it on, and of no other?
+ * @guest: the guest
+ * @gfn: the first frame of the entry
+ * @entry: the entry, of a type that is ram
+ *
+ * Context: process context, holding the frames.
+ * Return: NULL, or what is wrong.
+ */
+const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
+			   struct p2m_entry entry)
+{
+	struct page *page = p2m_entry_page(entry);
+	struct page *head;
+
+	if (!page)
+		return NULL;
+	head = compound_head(page);
+	return page_private(head) ==
+	       p2m_page_owner(&guest->map, gfn - (page - head)) ?
+	       NULL : "has a page that is another's";
+}
+
+/**
+ * p2m_taken_check() - no frame is taken when all of the guest is held
+ * @guest: the guest
+ * @gfn: the first frame of the entry
+ * @entry: the entry, of type taken
+ *
+ * Context: process context, holding the frames.
+ * Return: what is wrong.
+ */
+const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry)
+{
+	return "was taken, and not given back";
+}
+
+/**
  * p2m_set_broken() - the contents of a frame are lost
  * @guest: the guest
  * @gfn: the frame, which has an entry of 4 KB.  Its page is the caller's now.

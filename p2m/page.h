@@ -24,6 +24,11 @@ unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
 		       unsigned long nr);
 void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
 void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page);
+void p2m_page_drop(struct p2m_guest *guest, struct p2m_entry entry);
+const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
+			   struct p2m_entry entry);
+const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry);
 void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
 
 /* Change the entry of a frame that has one of this order: cannot fail. */

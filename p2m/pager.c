@@ -201,7 +201,7 @@ static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
 /**
  * p2m_pager_wait() - wait until the pager has answered for a frame, or is gone
  * @guest: the guest
- * @gfn: the frame, which p2m_pager_populate() gave -EAGAIN for
+ * @gfn: the frame, which the pager was asked for, or has prepped
  * @state: how: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
  *
  * A kernel thread, which nobody can kill, waits for P2M_KERNEL_WAIT at most.
@@ -273,15 +273,36 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 /* A touch                                                             */
 /* ------------------------------------------------------------------ */
 
-/*
- * Ask the pager for @gfn, which is held and is the pager's.  Returns -EAGAIN if it
- * has been asked, -ENOTCONN if there is no pager, -ENOMEM.
+/**
+ * p2m_pager_is_there() - has a guest a pager?
+ * @guest: the guest
+ *
+ * Context: any; if a frame that is prepped is held, it stays so as long.
+ * Return: whether it has.
  */
-static int p2m_pager_ask(struct p2m_guest *guest, struct p2m_pager *pager,
-			 unsigned long gfn, bool write)
+bool p2m_pager_is_there(struct p2m_guest *guest)
 {
-	int err = p2m_pager_pend(pager, 0, gfn, write ? P2M_EVENT_WRITE : 0);
+	return !p2m_pager_is(p2m_pager_of(guest), NULL);
+}
 
+/**
+ * p2m_pager_ask() - ask the pager for a frame that it has
+ * @guest: the guest
+ * @gfn: the frame, of type paged or paging_in
+ * @write: it is to be written to
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: -EAGAIN if it has been asked, to be waited for by p2m_pager_wait() without
+ * holding @gfn; -ENOTCONN if there is no pager; -ENOMEM.
+ */
+int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write)
+{
+	struct p2m_pager *pager = p2m_pager_of(guest);
+	int err;
+
+	if (!pager)
+		return -ENOTCONN;
+	err = p2m_pager_pend(pager, 0, gfn, write ? P2M_EVENT_WRITE : 0);
 	if (err < 0)
 		return err;
 	if (err) {
@@ -293,42 +314,6 @@ static int p2m_pager_ask(struct p2m_guest *guest, struct p2m_pager *pager,
 		wake_up_interruptible_poll(&pager->readers, EPOLLIN | EPOLLRDNORM);
 	}
 	return -EAGAIN;
-}
-
-/**
- * p2m_pager_populate() - a frame that is being paged is touched
- * @guest: the guest
- * @gfn: the frame, of type paging_out, paged, paging_in or prepped
- * @write: it is to be written to
- *
- * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is ram_rw; -EAGAIN if the pager has been asked, to be waited
- * for by p2m_pager_wait() without holding @gfn; -ENODATA if no pager can be asked, so
- * that the store has the contents, or nobody; -ENOMEM.
- */
-int p2m_pager_populate(struct p2m_guest *guest, unsigned long gfn, bool write)
-{
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	struct p2m_pager *pager = p2m_pager_of(guest);
-	int err;
-
-	switch (p2m_entry_type(entry)) {
-	case p2m_prepped:
-		if (!p2m_pager_is(pager, NULL))
-			return -EAGAIN;
-		fallthrough;
-	case p2m_paging_out:
-		p2m_make_ram(guest, gfn);
-		return 0;
-	default:
-		break;
-	}
-	if (pager && p2m_entry_with_pager(entry)) {
-		err = p2m_pager_ask(guest, pager, gfn, write);
-		if (err != -ENOTCONN)
-			return err;
-	}
-	return -ENODATA;
 }
 
 /* ------------------------------------------------------------------ */

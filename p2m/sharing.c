@@ -280,18 +280,16 @@ void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_shared_drop() - a guest goes, and one of its entries of type shared
+ * p2m_shared_drop() - the guest goes, and so does an entry of type shared
  * @guest: the guest, which nobody uses any more
- * @page: the page of that entry
- *
- * To be called once for each such entry.
+ * @entry: the entry; each of them is to be dropped once
  *
  * Context: process context.
  */
-void p2m_shared_drop(struct p2m_guest *guest, struct page *page)
+void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	/* Any sharer of this guest's will do: all of them go. */
-	p2m_shared_del(p2m_shared_of(page), guest, &guest->id,
+	p2m_shared_del(p2m_shared_of(p2m_entry_page(entry)), guest, &guest->id,
 		       p2m_sharer_cmp_guest);
 }
 
@@ -763,65 +761,34 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 /* Audit                                                               */
 /* ------------------------------------------------------------------ */
 
-/* Is a frame of type shared, which is held, a sharer of its page? */
-static bool p2m_audit_sharer(struct p2m_guest *guest, unsigned long gfn,
-			     struct page *page)
+/**
+ * p2m_shared_check() - is a shared frame a sharer of its page?
+ * @guest: the guest
+ * @gfn: the frame
+ * @entry: its entry, of type shared
+ *
+ * If each is, and there are as many sharers of a guest (@sharers) as such frames, then
+ * each sharer is one of these.
+ *
+ * Context: process context, holding @gfn.
+ * Return: NULL, or what is wrong.
+ */
+const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry)
 {
 	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
+	struct page *page = p2m_entry_page(entry);
 	struct p2m_shared *shared = p2m_shared_of(page);
 	struct p2m_bucket *bucket;
 	bool right;
 
 	if (!shared || shared->page != page || shared->domain != guest->domain)
-		return false;
+		return "has a page that is not shared, or not in its domain";
 	bucket = p2m_bucket(shared->hash);
 	spin_lock(&bucket->lock);
 	right = rb_find(&key, &shared->sharers, p2m_sharer_cmp_key) &&
 		shared->nr && shared->nr <= P2M_MAX_SHARERS &&
 		RB_EMPTY_NODE(&shared->node) == p2m_shared_is_full(shared);
 	spin_unlock(&bucket->lock);
-	return right && page_count(page) >= 1;
-}
-
-/* How many frames of a chunk are of type shared, and are no sharers? */
-static unsigned int p2m_audit_sharers(struct p2m_guest *guest, unsigned long first)
-{
-	struct p2m_entry entry;
-	unsigned int errors = 0;
-	unsigned long gfn;
-
-	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == p2m_shared)
-			errors += !p2m_audit_sharer(guest, gfn,
-						    p2m_entry_page(entry));
-	}
-	return errors;
-}
-
-/**
- * p2m_shared_audit() - are a guest's shared frames the sharers of their pages?
- * @guest: the guest
- *
- * Each frame of type shared is a sharer of its page; and as there are as many
- * sharers of this guest as such frames, each sharer is one of these.
- *
- * Context: process context, holding all of @guest.
- * Return: how much is wrong.
- */
-unsigned long p2m_shared_audit(struct p2m_guest *guest)
-{
-	unsigned long frames = p2m_map_count(&guest->map, p2m_shared);
-	unsigned long errors = frames != atomic_long_read(&guest->sharers);
-	unsigned long gfn = 0;
-
-	while (frames) {
-		gfn = p2m_next_chunk(&guest->map, gfn, P2M_MAX_GFNS);
-		if (gfn == P2M_MAX_GFNS)
-			break;
-		errors += p2m_audit_sharers(guest, gfn);
-		gfn += P2M_CHUNK_GFNS;
-		cond_resched();
-	}
-	return errors;
+	return right ? NULL : "is not a sharer of its page";
 }

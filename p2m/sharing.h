@@ -6,7 +6,7 @@
 #include "p2m/domain.h"
 
 void p2m_sharing_init(void);
-void p2m_shared_drop(struct p2m_guest *guest, struct page *page);
+void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry);
 void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
 		     struct page *page);
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg);
@@ -14,7 +14,8 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg);
 int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
 int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
-unsigned long p2m_shared_audit(struct p2m_guest *guest);
+const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry);
 bool p2m_shared_known(struct p2m_domain *domain, u64 hash);
 int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash);

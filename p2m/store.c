@@ -81,15 +81,33 @@ void p2m_store_destroy(struct p2m_guest *guest)
 }
 
 /**
- * p2m_store_drop() - the store of a frame's contents goes as a whole
- * @entry: the frame's entry, of a type whose contents may be in a store
+ * p2m_store_drop() - the guest goes, and so does an entry of type paged or paging_in
+ * @guest: the guest, whose store goes as a whole
+ * @entry: the entry
  *
  * Context: any.
  */
-void p2m_store_drop(struct p2m_entry entry)
+void p2m_store_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	if (p2m_entry_in_store(entry))
 		percpu_counter_dec(&p2m_total_store);
+}
+
+/**
+ * p2m_store_check() - is in the store what should be there?
+ * @guest: the guest
+ * @gfn: the frame
+ * @entry: its entry, of type paged or paging_in
+ *
+ * Context: process context, holding @gfn.
+ * Return: NULL, or what is wrong.
+ */
+const char *p2m_store_check(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry)
+{
+	return !p2m_entry_in_store(entry) ||
+	       xa_load(&guest->store->f_mapping->i_pages, gfn) ?
+	       NULL : "is to be in the store, and is not";
 }
 
 static struct page *p2m_store_page(struct p2m_guest *guest, unsigned long gfn)

@@ -10,7 +10,9 @@ void p2m_stores_exit(void);
 u64 p2m_stores_total(void);
 int p2m_store_create(struct p2m_guest *guest);
 void p2m_store_destroy(struct p2m_guest *guest);
-void p2m_store_drop(struct p2m_entry entry);
+void p2m_store_drop(struct p2m_guest *guest, struct p2m_entry entry);
+const char *p2m_store_check(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry);
 int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page);
 int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
