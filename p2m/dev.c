@@ -82,10 +82,70 @@ struct p2m_arg {
 	__u32 flags;
 };
 
-static int p2m_get_info(struct p2m_guest *guest, void *arg)
-{
-	struct p2m_info *info = arg;
+/* The argument of a call; and what is between its two halves, if it has two */
+union p2m_any_arg {
+	struct p2m_arg arg;
+	struct p2m_info info;
+	struct p2m_stats stats;
+	struct p2m_audit audit;
+	struct p2m_range range;
+	struct {
+		struct p2m_dirty dirty;
+		struct p2m_dirty_result dirty_result;
+	};
+	struct {
+		struct p2m_foreign foreign;
+		struct file *foreign_file;
+	};
+	struct p2m_pod pod;
+	struct p2m_pager_attach attach;
+	struct p2m_page page;
+	struct p2m_share_nominate nominate;
+	struct p2m_share share;
+	struct p2m_scan scan;
+	struct p2m_share_domain domain;
+};
 
+/*
+ * The calls: what each takes, how much of that the first published version had, and
+ * which flags it knows.
+ */
+static const struct p2m_call {
+	unsigned int	cmd;
+	unsigned int	size;
+	unsigned int	first_size;
+	unsigned int	flags;
+} p2m_calls[] = {
+	{ P2M_GET_INFO, sizeof(struct p2m_info), 32 },
+	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88 },
+	{ P2M_AUDIT, sizeof(struct p2m_audit), 152 },
+	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56 },
+	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56 },
+	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56 },
+	{ P2M_PAGER_ATTACH, sizeof(struct p2m_pager_attach), 16 },
+	{ P2M_PAGER_DETACH, sizeof(struct p2m_pager_detach), 8 },
+	{ P2M_NOMINATE, sizeof(struct p2m_range), 56 },
+	{ P2M_EVICT, sizeof(struct p2m_page), 24 },
+	{ P2M_PREP, sizeof(struct p2m_page), 24,
+	  P2M_PREP_RESUME | P2M_PREP_LOST },
+	{ P2M_RESUME, sizeof(struct p2m_range), 56 },
+	{ P2M_SHARE_NOMINATE, sizeof(struct p2m_share_nominate), 24 },
+	{ P2M_SHARE, sizeof(struct p2m_share), 48 },
+	{ P2M_UNSHARE, sizeof(struct p2m_range), 56 },
+	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72 },
+	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16 },
+	{ P2M_POD_SET, sizeof(struct p2m_pod), 40 },
+	{ P2M_POD_GET, sizeof(struct p2m_pod), 40 },
+	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56 },
+	{ P2M_DIRTY_START, sizeof(struct p2m_dirty_switch), 8 },
+	{ P2M_DIRTY_STOP, sizeof(struct p2m_dirty_switch), 8 },
+	{ P2M_DIRTY_GET, sizeof(struct p2m_dirty), 56, P2M_DIRTY_CLEAN },
+	{ P2M_FOREIGN_MAP, sizeof(struct p2m_foreign), 32,
+	  P2M_FOREIGN_READONLY },
+};
+
+static int p2m_get_info(struct p2m_guest *guest, struct p2m_info *info)
+{
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
 			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD |
 			 P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER | P2M_FEATURE_SHARING |
@@ -96,40 +156,9 @@ static int p2m_get_info(struct p2m_guest *guest, void *arg)
 	return 0;
 }
 
-static int p2m_get_stats(struct p2m_guest *guest, void *arg)
+/* Find the other guest. */
+static int p2m_share_fd(struct p2m_guest *guest, struct p2m_share *share)
 {
-	p2m_guest_stats(guest, arg);
-	return 0;
-}
-
-static int p2m_ioctl_audit(struct p2m_guest *guest, void *arg)
-{
-	return p2m_audit(guest, arg);
-}
-
-static int p2m_ioctl_page_out(struct p2m_guest *guest, void *arg)
-{
-	return p2m_page_out(guest, arg);
-}
-
-static int p2m_ioctl_page_in(struct p2m_guest *guest, void *arg)
-{
-	return p2m_page_in(guest, arg);
-}
-
-static int p2m_ioctl_collapse(struct p2m_guest *guest, void *arg)
-{
-	return p2m_collapse(guest, arg);
-}
-
-static int p2m_ioctl_share_nominate(struct p2m_guest *guest, void *arg)
-{
-	return p2m_share_nominate(guest, arg);
-}
-
-static int p2m_ioctl_share(struct p2m_guest *guest, void *arg)
-{
-	struct p2m_share *share = arg;
 	struct file *client;
 	int err = -EINVAL;
 
@@ -144,181 +173,74 @@ static int p2m_ioctl_share(struct p2m_guest *guest, void *arg)
 	return err;
 }
 
-static int p2m_ioctl_unshare(struct p2m_guest *guest, void *arg)
+static int p2m_do_call(struct p2m_guest *guest, unsigned int cmd,
+		       union p2m_any_arg *arg)
 {
-	return p2m_unshare_range(guest, arg);
+	switch (cmd) {
+	case P2M_GET_INFO:
+		return p2m_get_info(guest, &arg->info);
+	case P2M_GET_STATS:
+		p2m_guest_stats(guest, &arg->stats);
+		return 0;
+	case P2M_AUDIT:
+		return p2m_audit(guest, &arg->audit);
+	case P2M_PAGE_OUT:
+		return p2m_page_out(guest, &arg->range);
+	case P2M_PAGE_IN:
+		return p2m_page_in(guest, &arg->range);
+	case P2M_COLLAPSE:
+		return p2m_collapse(guest, &arg->range);
+	case P2M_PAGER_ATTACH:
+		return p2m_pager_attach(guest, &arg->attach);
+	case P2M_PAGER_DETACH:
+		return p2m_pager_detach(guest);
+	case P2M_NOMINATE:
+		return p2m_pager_nominate(guest, &arg->range);
+	case P2M_EVICT:
+		return p2m_pager_evict(guest, &arg->page);
+	case P2M_PREP:
+		return p2m_pager_prep(guest, &arg->page);
+	case P2M_RESUME:
+		return p2m_pager_resume(guest, &arg->range);
+	case P2M_SHARE_NOMINATE:
+		return p2m_share_nominate(guest, &arg->nominate);
+	case P2M_SHARE:
+		return p2m_share_fd(guest, &arg->share);
+	case P2M_UNSHARE:
+		return p2m_unshare_range(guest, &arg->range);
+	case P2M_SHARE_SCAN:
+		return p2m_share_scan(guest, &arg->scan);
+	case P2M_SHARE_DOMAIN:
+		return p2m_domain_set(guest, &arg->domain);
+	case P2M_POD_SET:
+		return p2m_pod_set(guest, &arg->pod);
+	case P2M_POD_GET:
+		p2m_pod_get(guest, &arg->pod);
+		return 0;
+	case P2M_POD_SWEEP:
+		return p2m_pod_sweep(guest, &arg->range);
+	case P2M_DIRTY_START:
+		return p2m_dirty_start(guest);
+	case P2M_DIRTY_STOP:
+		return p2m_dirty_stop(guest);
+	case P2M_DIRTY_GET:
+		return p2m_dirty_get(guest, &arg->dirty, &arg->dirty_result);
+	case P2M_FOREIGN_MAP:
+		return p2m_foreign_map(guest, &arg->foreign, &arg->foreign_file);
+	default:
+		return -ENOTTY;
+	}
 }
 
-static int p2m_ioctl_share_scan(struct p2m_guest *guest, void *arg)
+/* The second half of a call that must know whether its caller was told. */
+static void p2m_end_call(struct p2m_guest *guest, unsigned int cmd,
+			 union p2m_any_arg *arg, bool told)
 {
-	return p2m_share_scan(guest, arg);
+	if (cmd == P2M_DIRTY_GET)
+		p2m_dirty_got(guest, &arg->dirty, &arg->dirty_result, told);
+	else if (cmd == P2M_FOREIGN_MAP)
+		p2m_foreign_mapped(&arg->foreign, arg->foreign_file, told);
 }
-
-static int p2m_ioctl_share_domain(struct p2m_guest *guest, void *arg)
-{
-	return p2m_domain_set(guest, arg);
-}
-
-static int p2m_ioctl_dirty_start(struct p2m_guest *guest, void *arg)
-{
-	return p2m_dirty_start(guest);
-}
-
-static int p2m_ioctl_dirty_stop(struct p2m_guest *guest, void *arg)
-{
-	return p2m_dirty_stop(guest);
-}
-
-struct p2m_dirty_call {
-	struct p2m_dirty	arg;
-	struct p2m_dirty_result	result;
-};
-
-static int p2m_ioctl_dirty_get(struct p2m_guest *guest, void *arg)
-{
-	struct p2m_dirty_call *call = arg;
-
-	return p2m_dirty_get(guest, &call->arg, &call->result);
-}
-
-static void p2m_ioctl_dirty_got(struct p2m_guest *guest, void *arg, bool told)
-{
-	struct p2m_dirty_call *call = arg;
-
-	p2m_dirty_got(guest, &call->arg, &call->result, told);
-}
-
-struct p2m_foreign_call {
-	struct p2m_foreign	arg;
-	struct file		*file;
-};
-
-static int p2m_ioctl_foreign_map(struct p2m_guest *guest, void *arg)
-{
-	struct p2m_foreign_call *call = arg;
-
-	return p2m_foreign_map(guest, &call->arg, &call->file);
-}
-
-static void p2m_ioctl_foreign_mapped(struct p2m_guest *guest, void *arg,
-				     bool told)
-{
-	struct p2m_foreign_call *call = arg;
-
-	p2m_foreign_mapped(&call->arg, call->file, told);
-}
-
-static int p2m_ioctl_pod_set(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pod_set(guest, arg);
-}
-
-static int p2m_ioctl_pod_get(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pod_get(guest, arg);
-}
-
-static int p2m_ioctl_pod_sweep(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pod_sweep(guest, arg);
-}
-
-static int p2m_ioctl_pager_attach(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_attach(guest, arg);
-}
-
-static int p2m_ioctl_pager_detach(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_detach(guest);
-}
-
-static int p2m_ioctl_nominate(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_nominate(guest, arg);
-}
-
-static int p2m_ioctl_evict(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_evict(guest, arg);
-}
-
-static int p2m_ioctl_prep(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_prep(guest, arg);
-}
-
-static int p2m_ioctl_resume(struct p2m_guest *guest, void *arg)
-{
-	return p2m_pager_resume(guest, arg);
-}
-
-/*
- * The calls: what each takes, how much of that the first published version had,
- * and what does it; which flags it knows; and, for those that must know whether
- * the results got to the caller, what to do then.
- */
-static const struct p2m_call {
-	unsigned int	cmd;
-	unsigned int	size;
-	unsigned int	first_size;
-	int		(*fn)(struct p2m_guest *guest, void *arg);
-	unsigned int	flags;
-	void		(*end)(struct p2m_guest *guest, void *arg, bool told);
-} p2m_calls[] = {
-	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, p2m_get_info },
-	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, p2m_get_stats },
-	{ P2M_AUDIT, sizeof(struct p2m_audit), 152, p2m_ioctl_audit },
-	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56, p2m_ioctl_page_out },
-	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56, p2m_ioctl_page_in },
-	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56, p2m_ioctl_collapse },
-	{ P2M_SHARE_NOMINATE, sizeof(struct p2m_nominate), 24,
-	  p2m_ioctl_share_nominate },
-	{ P2M_SHARE, sizeof(struct p2m_share), 48, p2m_ioctl_share },
-	{ P2M_UNSHARE, sizeof(struct p2m_range), 56, p2m_ioctl_unshare },
-	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72, p2m_ioctl_share_scan },
-	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16,
-	  p2m_ioctl_share_domain },
-	{ P2M_DIRTY_START, sizeof(struct p2m_dirty_switch), 8,
-	  p2m_ioctl_dirty_start },
-	{ P2M_DIRTY_STOP, sizeof(struct p2m_dirty_switch), 8,
-	  p2m_ioctl_dirty_stop },
-	{ P2M_DIRTY_GET, sizeof(struct p2m_dirty), 56, p2m_ioctl_dirty_get,
-	  P2M_DIRTY_CLEAN, p2m_ioctl_dirty_got },
-	{ P2M_FOREIGN_MAP, sizeof(struct p2m_foreign), 32,
-	  p2m_ioctl_foreign_map, P2M_FOREIGN_READONLY,
-	  p2m_ioctl_foreign_mapped },
-	{ P2M_POD_SET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_set },
-	{ P2M_POD_GET, sizeof(struct p2m_pod), 40, p2m_ioctl_pod_get },
-	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56, p2m_ioctl_pod_sweep },
-	{ P2M_PAGER_ATTACH, sizeof(struct p2m_pager_attach), 16,
-	  p2m_ioctl_pager_attach },
-	{ P2M_PAGER_DETACH, sizeof(struct p2m_pager_detach), 8,
-	  p2m_ioctl_pager_detach },
-	{ P2M_NOMINATE, sizeof(struct p2m_range), 56, p2m_ioctl_nominate },
-	{ P2M_EVICT, sizeof(struct p2m_page), 24, p2m_ioctl_evict },
-	{ P2M_PREP, sizeof(struct p2m_page), 24, p2m_ioctl_prep,
-	  P2M_PREP_RESUME | P2M_PREP_LOST },
-	{ P2M_RESUME, sizeof(struct p2m_range), 56, p2m_ioctl_resume },
-};
-
-union p2m_any_arg {
-	struct p2m_arg arg;
-	struct p2m_info info;
-	struct p2m_stats stats;
-	struct p2m_audit audit;
-	struct p2m_range range;
-	struct p2m_dirty_call dirty;
-	struct p2m_foreign_call foreign;
-	struct p2m_pod pod;
-	struct p2m_pager_attach pager_attach;
-	struct p2m_pager_detach pager_detach;
-	struct p2m_page page;
-	struct p2m_nominate nominate;
-	struct p2m_share share;
-	struct p2m_scan scan;
-	struct p2m_share_domain share_domain;
-};
 
 static const struct p2m_call *p2m_find_call(unsigned int cmd)
 {
@@ -368,13 +290,12 @@ static long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 	if (err)
 		return err;
 	arg.arg.size = usize;
-	err = call->fn(file->private_data, &arg);
+	err = p2m_do_call(file->private_data, cmd, &arg);
 	if (err)
 		return err;
 	if (copy_to_user(uarg, &arg, min(usize, call->size)))
 		err = -EFAULT;
-	if (call->end)
-		call->end(file->private_data, &arg, !err);
+	p2m_end_call(file->private_data, cmd, &arg, !err);
 	return err;
 }
 

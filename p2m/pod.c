@@ -676,9 +676,8 @@ int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg)
  * @arg: where to
  *
  * Context: any.
- * Return: 0.
  */
-int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg)
+void p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg)
 {
 	struct p2m_pool *pool = &guest->pool;
 	struct p2m_stats stats;
@@ -688,5 +687,4 @@ int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg)
 	arg->populated = atomic_long_read(&pool->populated);
 	arg->entries = p2m_map_count(&guest->map, p2m_pod);
 	arg->exhausted = stats.pod_exhausted;
-	return 0;
 }

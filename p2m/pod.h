@@ -13,7 +13,7 @@ int p2m_pod_make_room(struct p2m_guest *guest);
 void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn);
 bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn);
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg);
-int p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
+void p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg);
 int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range);
 
 #endif /* _P2M_POD_H */

@@ -487,7 +487,7 @@ int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash
  * Return: 0; -EINVAL, -ERANGE, -ENOENT, -EPERM, -EBUSY, -EINTR or -ENOMEM as
  * uapi/p2m.h has it.
  */
-int p2m_share_nominate(struct p2m_guest *guest, struct p2m_nominate *arg)
+int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 {
 	long end = p2m_range_end(guest, arg->gfn, 1);
 	struct p2m_hold hold;

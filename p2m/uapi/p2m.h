@@ -402,7 +402,7 @@
  *       EINTR      a signal came first
  *       ENOMEM     no memory
  *
- *   P2M_SHARE_NOMINATE (struct p2m_nominate)
+ *   P2M_SHARE_NOMINATE (struct p2m_share_nominate)
  *     Make a frame's page one that can be shared, and say what @handle it has.
  *     The handle names these contents in this frame; after a write there it
  *     names nothing any more, and no other nomination gets the same.  What is
@@ -750,13 +750,13 @@ struct p2m_share_domain {
 };
 
 /**
- * struct p2m_nominate - a frame that is to be shared
- * @size: in: sizeof(struct p2m_nominate)
+ * struct p2m_share_nominate - a frame that is to be shared
+ * @size: in: sizeof(struct p2m_share_nominate)
  * @flags: in: must be 0
  * @gfn: in: the frame
  * @handle: out: names its contents; never 0
  */
-struct p2m_nominate {
+struct p2m_share_nominate {
 	__u32 size;
 	__u32 flags;
 	__u64 gfn;

@@ -39,7 +39,7 @@ union call {
 		u32 flags;
 	};
 	struct p2m_range range;
-	struct p2m_nominate nominate;
+	struct p2m_share_nominate nominate;
 	struct p2m_share share;
 	struct p2m_scan scan;
 	struct p2m_share_domain domain;
@@ -191,7 +191,7 @@ FIXTURE_VARIANT_ADD(abi, share_nominate)
 {
 	.cmd = P2M_SHARE_NOMINATE,
 	.first_size = NOMINATE_SIZE_1,
-	.size = sizeof(struct p2m_nominate),
+	.size = sizeof(struct p2m_share_nominate),
 };
 
 FIXTURE_VARIANT_ADD(abi, share)

@@ -84,7 +84,7 @@ static int scan(int fd, u64 gfn, u64 nr)
 /* Sharing with itself: what the guest then breaks by writing */
 static int nominate(int fd, u64 gfn, u64 nr)
 {
-	struct p2m_nominate arg = { .size = sizeof(arg), .gfn = gfn };
+	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = gfn };
 
 	return p2m_call(fd, P2M_SHARE_NOMINATE, &arg);
 }

@@ -301,7 +301,7 @@ TEST_F(poison, the_pager_is_not_given_it)
 
 static u64 nominate(int fd, u64 gfn)
 {
-	struct p2m_nominate arg = { .size = sizeof(arg), .gfn = gfn };
+	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = gfn };
 	int err = p2m_call(fd, P2M_SHARE_NOMINATE, &arg);
 
 	TEST_ASSERT(!err, "P2M_SHARE_NOMINATE of %#lx: %s", gfn, strerror(-err));
@@ -324,7 +324,7 @@ static int share(int fd, u64 gfn1, u64 handle1, u64 gfn2, u64 handle2)
 
 TEST_F(poison, it_cannot_be_shared)
 {
-	struct p2m_nominate arg = { .size = sizeof(arg), .gfn = BAD };
+	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = BAD };
 	struct p2m_scan scan = { .size = sizeof(scan), .nr = NR_FRAMES };
 	u64 handle1, handle2, pfn;
 

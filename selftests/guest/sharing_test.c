@@ -26,7 +26,7 @@
 
 static int nominate(int fd, u64 gfn, u64 *handle)
 {
-	struct p2m_nominate arg = { .size = sizeof(arg), .gfn = gfn };
+	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = gfn };
 	int err = p2m_call(fd, P2M_SHARE_NOMINATE, &arg);
 
 	*handle = err ? 0 : arg.handle;
@@ -489,7 +489,7 @@ TEST_F(sharing, frames_that_do_not_exist_are_refused)
 		{ P2M_MAX_GFNS - 1, ERANGE }, { P2M_MAX_GFNS, EINVAL },
 		{ ~0UL, EINVAL },
 	};
-	struct p2m_nominate nom = { .size = sizeof(nom) };
+	struct p2m_share_nominate nom = { .size = sizeof(nom) };
 	struct p2m_share good, arg;
 	size_t i;
 
@@ -511,7 +511,7 @@ TEST_F(sharing, frames_that_do_not_exist_are_refused)
 
 TEST_F(sharing, a_frame_without_a_page_is_enoent)
 {
-	struct p2m_nominate nom = { .size = sizeof(nom) };
+	struct p2m_share_nominate nom = { .size = sizeof(nom) };
 
 	p2m_mem_fill(&self->a, 1, 1);
 	EXPECT_REFUSED(ENOENT, P2M_SHARE_NOMINATE, &nom);
@@ -539,7 +539,7 @@ static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
 
 TEST_F(sharing, a_held_page_is_ebusy_until_released)
 {
-	struct p2m_nominate nom = { .size = sizeof(nom), .gfn = 5 };
+	struct p2m_share_nominate nom = { .size = sizeof(nom), .gfn = 5 };
 	u64 words[P2M_WORDS];
 	struct p2m_scan got;
 	int pipes[2];
@@ -596,7 +596,7 @@ TEST_F(sharing, who_holds_a_shared_page_sees_nothing_of_the_other_guest)
 
 TEST_F(sharing, a_foreign_mapping_keeps_a_frame_from_being_shared)
 {
-	struct p2m_nominate nom = { .size = sizeof(nom), .gfn = 1 };
+	struct p2m_share_nominate nom = { .size = sizeof(nom), .gfn = 1 };
 	struct p2m_foreign foreign = { .size = sizeof(foreign), .nr = 4 };
 	u64 *there;
 

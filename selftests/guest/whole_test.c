@@ -44,7 +44,7 @@ TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 			.size = sizeof(dirty), .flags = P2M_DIRTY_CLEAN,
 			.gfn = (gb << 18) + 77, .nr = 1, .bitmap = (u64)&bits,
 		};
-		struct p2m_nominate nominate = {
+		struct p2m_share_nominate nominate = {
 			.size = sizeof(nominate), .gfn = dirty.gfn,
 		};
 		struct p2m_range range = {
