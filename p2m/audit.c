@@ -23,7 +23,6 @@
 #include <linux/xarray.h>
 
 #include "audit.h"
-#include "fault.h"
 #include "page.h"
 #include "pod.h"
 #include "walk.h"
@@ -96,7 +95,7 @@ static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
 		p2m_audit_error(a, gfn, "has an unknown type");
 		return;
 	}
-	if ((entry.val & P2M_RWX) != p2m_type_access(type))
+	if ((entry.val & P2M_RWX) != p2m_type_access[type])
 		p2m_audit_error(a, gfn, "may do what its type may not, or not what it may");
 	if (p2m_entry_page(entry))
 		p2m_audit_page(a, gfn, entry);
@@ -221,15 +220,7 @@ static void p2m_audit_sharing(struct p2m_auditor *a)
 			    a->guest->id);
 }
 
-/**
- * p2m_audit() - see whether all that is known of a guest agrees
- * @guest: the guest
- * @audit: what came of it; @size and @flags are left alone
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0, with errors or not; -EINTR if a signal came before the guest was
- * held, or a fatal one later.
- */
+/* P2M_AUDIT */
 int p2m_audit(struct p2m_guest *guest, struct p2m_audit *audit)
 {
 	struct p2m_auditor a = { .guest = guest, .audit = audit };

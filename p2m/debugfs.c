@@ -32,11 +32,10 @@ static const char * const p2m_type_names[] = {
 #undef P2M_TYPE
 };
 
-static void p2m_show_guest(struct p2m_guest *guest, void *arg)
+static void p2m_show_guest(struct seq_file *m, struct p2m_guest *guest)
 {
 	struct p2m_stats stats = {};
 	enum p2m_type type;
-	struct seq_file *m = arg;
 
 	p2m_guest_stats(guest, &stats);
 	seq_printf(m, "guest=%llu gfns=%lu resident=%llu paged=%llu", guest->id,
@@ -58,7 +57,14 @@ static void p2m_show_guest(struct p2m_guest *guest, void *arg)
 
 static int guests_show(struct seq_file *m, void *unused)
 {
-	p2m_guests_for_each(p2m_show_guest, m);
+	struct p2m_guest *guest;
+	u64 id = 0;
+
+	while ((guest = p2m_guest_next(id))) {
+		id = guest->id;
+		p2m_show_guest(m, guest);
+		p2m_guest_put(guest);
+	}
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(guests);

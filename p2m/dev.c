@@ -337,24 +337,11 @@ static int __init p2m_init(void)
 {
 	int err;
 
-	err = p2m_pages_init();
-	if (err)
-		return err;
-	err = p2m_stores_init();
-	if (err)
-		goto out_pages;
 	p2m_sharing_init();
 	p2m_debugfs_init();
 	err = misc_register(&p2m_misc);
 	if (err)
-		goto out_stores;
-	return 0;
-
-out_stores:
-	p2m_debugfs_exit();
-	p2m_stores_exit();
-out_pages:
-	p2m_pages_exit();
+		p2m_debugfs_exit();
 	return err;
 }
 module_init(p2m_init);
@@ -363,8 +350,7 @@ static void __exit p2m_exit(void)
 {
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
-	p2m_stores_exit();
-	p2m_pages_exit();
+	WARN_ON(p2m_pages_total() || p2m_stores_total());
 	/* Tables are freed by RCU. */
 	rcu_barrier();
 }

@@ -233,17 +233,7 @@ static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 	}
 }
 
-/**
- * p2m_dirty_start() - from now on remember what is written to
- * @guest: the guest
- *
- * Everything is clean, but for pages that somebody references.
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EALREADY if it is on; -ENOMEM if there is no memory for the tables
- * that 2 MB pages need to be split; -EINTR on a signal before all was held, or on a
- * fatal one.  After an error it is off, as before.
- */
+/* P2M_DIRTY_START.  After an error log-dirty is off, as before. */
 int p2m_dirty_start(struct p2m_guest *guest)
 {
 	struct p2m_round round = { .guest = guest };
@@ -274,16 +264,7 @@ out:
 	return err;
 }
 
-/**
- * p2m_dirty_stop() - forget what was written to, and do not remember any more
- * @guest: the guest
- *
- * What is mapped stays mapped as it is.
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENODATA if it is off; -EINTR on a signal before all was held; or on
- * a fatal one, and then it is off, but some pages of 2 MB may still be split.
- */
+/* P2M_DIRTY_STOP.  What is mapped stays mapped as it is. */
 int p2m_dirty_stop(struct p2m_guest *guest)
 {
 	unsigned long gfn = 0;

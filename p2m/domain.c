@@ -183,14 +183,7 @@ static int p2m_domain_change(struct p2m_guest *guest, struct p2m_domain **domain
 	return 0;
 }
 
-/**
- * p2m_domain_set() - P2M_SHARE_DOMAIN
- * @guest: the guest
- * @arg: which domain; see uapi/p2m.h
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EPERM, -EBUSY, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_SHARE_DOMAIN */
 int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg)
 {
 	struct p2m_domain *domain = p2m_domain_get(arg->domain);

@@ -50,7 +50,7 @@ void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats)
 	stats->shared = p2m_map_count(&guest->map, p2m_shared);
 	stats->resident = 0;
 	for (type = 0; type < P2M_NR_TYPES; type++)
-		if (p2m_type_access(type))
+		if (p2m_type_access[type])
 			stats->resident += p2m_map_count(&guest->map, type);
 	stats->lock_waits = p2m_rangelock_stat(&guest->lock, P2M_STAT_waits);
 	stats->lock_deadlocks = p2m_rangelock_stat(&guest->lock,

@@ -12,9 +12,12 @@
  *
  * So no user memory is touched while holding a range: that could fault.
  *
+ * THE CALLS, which uapi/p2m.h is the manual of, each have a function whose comment is
+ * the name of its command.  It is called holding nothing, and may sleep.
+ *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
- * process that opened the guest, whoever makes it grow: the ways in (a fault, an
- * ioctl) make that cgroup the active one.
+ * process that opened the guest, whoever makes it grow: a fault and p2m_hold() make
+ * that cgroup the active one.
  */
 #ifndef _P2M_GUEST_H
 #define _P2M_GUEST_H
@@ -116,6 +119,25 @@ struct p2m_guest {
 	struct list_head		link;
 	refcount_t			ref;
 };
+
+/**
+ * struct p2m_type_ops - what there is to do with frames of a type, which are held
+ * @populate: see to it that a frame that is touched (P2M_TOUCH_*) has a page; or
+ * NULL if it has one, or cannot have
+ * @write: see to it that it can be written to; or NULL if there is nothing to do
+ * @drop: the guest goes: free what the entry has; or NULL if that is nothing
+ * @check: what of it is wrong, for p2m_audit(), or NULL; or NULL if all is right
+ */
+struct p2m_type_ops {
+	int (*populate)(struct p2m_guest *guest, unsigned long gfn,
+			unsigned int touch);
+	int (*write)(struct p2m_guest *guest, unsigned long gfn);
+	void (*drop)(struct p2m_guest *guest, struct p2m_entry entry);
+	const char *(*check)(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry);
+};
+
+extern const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES];
 
 void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns);
 void p2m_guest_stats(struct p2m_guest *guest, struct p2m_stats *stats);

@@ -11,7 +11,6 @@
 
 #include "compat.h"
 #include "domain.h"
-#include "fault.h"
 #include "guests.h"
 #include "page.h"
 #include "pager.h"
@@ -167,30 +166,6 @@ void p2m_guest_put(struct p2m_guest *guest)
 }
 
 /**
- * p2m_guest_find() - the guest with a number
- * @id: the number
- *
- * Context: process context; may sleep.
- * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
- */
-struct p2m_guest *p2m_guest_find(u64 id)
-{
-	struct p2m_guest *guest, *found = NULL;
-
-	mutex_lock(&p2m_guests_lock);
-	list_for_each_entry(guest, &p2m_guests, link) {
-		if (guest->id == id) {
-			/* The last put takes it off the list under this lock. */
-			refcount_inc(&guest->ref);
-			found = guest;
-			break;
-		}
-	}
-	mutex_unlock(&p2m_guests_lock);
-	return found;
-}
-
-/**
  * p2m_guest_next() - the guest after a number
  * @id: the number; 0 for the first guest
  *
@@ -207,6 +182,7 @@ struct p2m_guest *p2m_guest_next(u64 id)
 	/* The list is in the order of making. */
 	list_for_each_entry(guest, &p2m_guests, link) {
 		if (guest->id > id) {
+			/* The last put takes it off the list under this lock. */
 			refcount_inc(&guest->ref);
 			found = guest;
 			break;
@@ -214,6 +190,23 @@ struct p2m_guest *p2m_guest_next(u64 id)
 	}
 	mutex_unlock(&p2m_guests_lock);
 	return found;
+}
+
+/**
+ * p2m_guest_find() - the guest with a number
+ * @id: the number, not 0
+ *
+ * Context: process context; may sleep.
+ * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ */
+struct p2m_guest *p2m_guest_find(u64 id)
+{
+	struct p2m_guest *guest = p2m_guest_next(id - 1);
+
+	if (!guest || guest->id == id)
+		return guest;
+	p2m_guest_put(guest);
+	return NULL;
 }
 
 /**
@@ -233,22 +226,4 @@ void p2m_guests_totals(struct p2m_totals *totals)
 	mutex_unlock(&p2m_guests_lock);
 	totals->pages = p2m_pages_total();
 	totals->store = p2m_stores_total();
-}
-
-/**
- * p2m_guests_for_each() - call @fn for each guest, which stays meanwhile
- * @fn: the function
- * @arg: passed to @fn
- *
- * Context: process context; may sleep.
- */
-void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
-			 void *arg)
-{
-	struct p2m_guest *guest;
-
-	mutex_lock(&p2m_guests_lock);
-	list_for_each_entry(guest, &p2m_guests, link)
-		fn(guest, arg);
-	mutex_unlock(&p2m_guests_lock);
 }

@@ -23,7 +23,5 @@ struct p2m_guest *p2m_guest_find(u64 id);
 struct p2m_guest *p2m_guest_next(u64 id);
 void p2m_guest_put(struct p2m_guest *guest);
 void p2m_guests_totals(struct p2m_totals *totals);
-void p2m_guests_for_each(void (*fn)(struct p2m_guest *guest, void *arg),
-			 void *arg);
 
 #endif /* _P2M_GUESTS_H */

@@ -369,15 +369,7 @@ static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
-/**
- * p2m_collapse() - give chunks with 512 pages one page each
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EBUSY while log-dirty is on; -EINVAL, -ERANGE, -EINTR or -ENOMEM as
- * uapi/p2m.h has it.
- */
+/* P2M_COLLAPSE */
 int p2m_collapse(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_collapse_batch);

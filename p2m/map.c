@@ -11,95 +11,11 @@
 
 #include "map.h"
 
-static const u64 p2m_access[] = {
+const u64 p2m_type_access[] = {
 #define P2M_TYPE(name, rwx) [p2m_##name] = (rwx),
 	P2M_TYPES(P2M_TYPE)
 #undef P2M_TYPE
 };
-
-/**
- * p2m_type_access() - what the guest may do with frames of a type
- * @type: the type
- *
- * Context: any.
- * Return: bits of P2M_RWX; 0 for a type that has no page.
- */
-u64 p2m_type_access(enum p2m_type type)
-{
-	return p2m_access[type];
-}
-
-/**
- * p2m_make_entry() - an entry of this type
- * @type: the type
- * @page: the page, for a type that has one; else NULL
- *
- * Context: any.
- * Return: the entry.
- */
-struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page)
-{
-	struct p2m_entry entry = {
-		.val = ((u64)type << P2M_TYPE_SHIFT) | p2m_type_access(type),
-	};
-
-	if (page)
-		entry.val |= (u64)page_to_pfn(page) << P2M_PFN_SHIFT;
-	return entry;
-}
-
-/**
- * p2m_retype_entry() - the same page, order and dirtiness, of another type
- * @entry: the entry
- * @type: the type; if it has no page, the page is left out, and if its contents are
- * not elsewhere, so is where they are, and their number
- *
- * Context: any.
- * Return: the entry.
- */
-struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type)
-{
-	struct p2m_entry new = p2m_make_entry(type, NULL);
-
-	new.val |= entry.val & (P2M_PS | P2M_D);
-	if (new.val & P2M_RWX)
-		new.val |= entry.val & P2M_PFN_MASK;
-	else if (type == p2m_paged || type == p2m_paging_in)
-		new.val |= entry.val & (P2M_WHERE | P2M_PFN_MASK);
-	return new;
-}
-
-/**
- * p2m_paged_entry() - the entry when its contents have gone elsewhere
- * @entry: the entry, of 4 KB
- * @where: bits of P2M_WHERE; 0 if the contents are lost
- *
- * Context: any.
- * Return: the entry, of type paged, as dirty as before.
- */
-struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where)
-{
-	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
-
-	new.val |= (entry.val & P2M_D) | where;
-	return new;
-}
-
-/**
- * p2m_repage_entry() - the same type, order and dirtiness, with another page
- * @entry: an entry of a type that has a page
- * @page: the page, of the order of the entry
- *
- * Context: any.
- * Return: the entry.
- */
-struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page)
-{
-	struct p2m_entry new = p2m_make_entry(p2m_entry_type(entry), page);
-
-	new.val |= entry.val & (P2M_PS | P2M_D);
-	return new;
-}
 
 static unsigned int p2m_index(unsigned long gfn, unsigned int level)
 {

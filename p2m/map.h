@@ -142,6 +142,59 @@ static inline struct p2m_entry p2m_clean_entry(struct p2m_entry entry)
 	return (struct p2m_entry){ entry.val & ~P2M_D };
 }
 
+/* What the guest may do with frames of a type: bits of P2M_RWX; 0 if it has no page */
+extern const u64 p2m_type_access[];
+
+/* An entry of this type; the page, of 4 KB, is NULL for a type that has none. */
+static inline struct p2m_entry p2m_make_entry(enum p2m_type type,
+					      struct page *page)
+{
+	struct p2m_entry entry = {
+		.val = ((u64)type << P2M_TYPE_SHIFT) | p2m_type_access[type],
+	};
+
+	if (page)
+		entry.val |= (u64)page_to_pfn(page) << P2M_PFN_SHIFT;
+	return entry;
+}
+
+/*
+ * The same page, order and dirtiness, of another type.  If that has no page, the page
+ * is left out; if its contents are not elsewhere, so is where they are, and their
+ * number.
+ */
+static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
+						enum p2m_type type)
+{
+	struct p2m_entry new = p2m_make_entry(type, NULL);
+
+	new.val |= entry.val & (P2M_PS | P2M_D);
+	if (new.val & P2M_RWX)
+		new.val |= entry.val & P2M_PFN_MASK;
+	else if (type == p2m_paged || type == p2m_paging_in)
+		new.val |= entry.val & (P2M_WHERE | P2M_PFN_MASK);
+	return new;
+}
+
+/* The same type, order and dirtiness, with another page, of that order. */
+static inline struct p2m_entry p2m_repage_entry(struct p2m_entry entry,
+						struct page *page)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_entry_type(entry), page);
+
+	new.val |= entry.val & (P2M_PS | P2M_D);
+	return new;
+}
+
+/* As dirty as before, but its contents are @where (P2M_WHERE), or lost if that is 0. */
+static inline struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
+
+	new.val |= (entry.val & P2M_D) | where;
+	return new;
+}
+
 /* The first frame that the entry of @gfn does not cover. */
 static inline unsigned long p2m_entry_end(unsigned long gfn,
 					  struct p2m_entry entry)
@@ -214,12 +267,6 @@ static inline unsigned long p2m_page_owner(struct p2m_map *map,
 {
 	return map->id << (P2M_TABLE_LEVELS * P2M_TABLE_BITS) | gfn;
 }
-
-u64 p2m_type_access(enum p2m_type type);
-struct p2m_entry p2m_make_entry(enum p2m_type type, struct page *page);
-struct p2m_entry p2m_retype_entry(struct p2m_entry entry, enum p2m_type type);
-struct p2m_entry p2m_repage_entry(struct p2m_entry entry, struct page *page);
-struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where);
 
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock);
 void p2m_map_destroy(struct p2m_map *map,

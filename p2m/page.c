@@ -32,7 +32,7 @@
 
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
-#include <linux/percpu_counter.h>
+#include <linux/percpu.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -40,29 +40,7 @@
 #include "page.h"
 
 /* Kept apart from the guests' own counters, so as to find what they lose. */
-static struct percpu_counter p2m_total_pages;
-
-/**
- * p2m_pages_init() - what is needed before there is a page
- *
- * Context: module init.
- * Return: 0 or -ENOMEM.
- */
-int p2m_pages_init(void)
-{
-	return percpu_counter_init(&p2m_total_pages, 0, GFP_KERNEL);
-}
-
-/**
- * p2m_pages_exit() - undo p2m_pages_init()
- *
- * Context: module exit; there is no page.
- */
-void p2m_pages_exit(void)
-{
-	WARN_ON(percpu_counter_sum(&p2m_total_pages));
-	percpu_counter_destroy(&p2m_total_pages);
-}
+static DEFINE_PER_CPU(long, p2m_total_pages);
 
 /**
  * p2m_pages_total() - pages that belong to maps
@@ -73,7 +51,12 @@ void p2m_pages_exit(void)
  */
 u64 p2m_pages_total(void)
 {
-	return percpu_counter_sum(&p2m_total_pages);
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(p2m_total_pages, cpu);
+	return sum;
 }
 
 /**
@@ -88,7 +71,7 @@ struct page *p2m_page_alloc(gfp_t gfp)
 	struct page *page = alloc_page(P2M_GFP_PAGE | gfp);
 
 	if (page)
-		percpu_counter_inc(&p2m_total_pages);
+		this_cpu_inc(p2m_total_pages);
 	return page;
 }
 
@@ -111,7 +94,7 @@ struct page *p2m_huge_alloc(gfp_t gfp)
 		return NULL;
 	folio_mark_uptodate(folio);
 	folio->index = 0;		/* anything, but below the end */
-	percpu_counter_add(&p2m_total_pages, P2M_CHUNK_GFNS);
+	this_cpu_add(p2m_total_pages, P2M_CHUNK_GFNS);
 	return folio_page(folio, 0);
 }
 
@@ -123,7 +106,7 @@ struct page *p2m_huge_alloc(gfp_t gfp)
  */
 void p2m_page_hold(struct page *page)
 {
-	percpu_counter_inc(&p2m_total_pages);
+	this_cpu_inc(p2m_total_pages);
 	get_page(page);
 }
 
@@ -158,7 +141,7 @@ bool p2m_page_is_zero(struct page *page)
  */
 void p2m_pages_free(struct page *page, unsigned int order)
 {
-	percpu_counter_sub(&p2m_total_pages, 1L << order);
+	this_cpu_sub(p2m_total_pages, 1L << order);
 	if (!PageCompound(page) || !p2m_pages_poisoned(page, order))
 		put_page(page);
 }
@@ -374,27 +357,13 @@ void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page)
 	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
 }
 
-/**
- * p2m_page_drop() - the guest goes, and so does an entry with a page of its own
- * @guest: the guest
- * @entry: the entry
- *
- * Context: any.
- */
+/* p2m_type_ops: a page that is one entry's */
 void p2m_page_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	p2m_pages_free(p2m_entry_page(entry), p2m_entry_order(entry));
 }
 
-/**
- * p2m_page_check() - is a page of this frame, or from it on, and of no other?
- * @guest: the guest
- * @gfn: the first frame of the entry
- * @entry: the entry, of a type that is ram
- *
- * Context: process context, holding the frames.
- * Return: NULL, or what is wrong.
- */
+/* p2m_type_ops: a page must be this frame's, or from it on, and no other's. */
 const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
 			   struct p2m_entry entry)
 {
@@ -409,15 +378,7 @@ const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
 	       NULL : "has a page that is another's";
 }
 
-/**
- * p2m_taken_check() - no frame is taken when all of the guest is held
- * @guest: the guest
- * @gfn: the first frame of the entry
- * @entry: the entry, of type taken
- *
- * Context: process context, holding the frames.
- * Return: what is wrong.
- */
+/* p2m_type_ops: no frame is taken when all of the guest is held. */
 const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry)
 {

@@ -8,8 +8,6 @@
 
 #include "p2m/guest.h"
 
-int p2m_pages_init(void);
-void p2m_pages_exit(void);
 u64 p2m_pages_total(void);
 struct page *p2m_page_alloc(gfp_t gfp);
 struct page *p2m_huge_alloc(gfp_t gfp);

@@ -384,13 +384,7 @@ void p2m_pager_flush(struct p2m_guest *guest, fl_owner_t id)
 	p2m_pager_leave(guest, id);
 }
 
-/**
- * p2m_pager_detach() - the calling process is no longer the guest's pager
- * @guest: the guest
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN if it was not.
- */
+/* P2M_PAGER_DETACH */
 int p2m_pager_detach(struct p2m_guest *guest)
 {
 	return p2m_pager_leave(guest, current->files);
@@ -401,14 +395,7 @@ static int p2m_is_file_of(const void *guest, struct file *file, unsigned int fd)
 	return file->private_data == guest;
 }
 
-/**
- * p2m_pager_attach() - the calling process is the guest's pager from now on
- * @guest: the guest
- * @arg: how
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -EBUSY, -EINTR, -EBADF or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_PAGER_ATTACH */
 int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
 {
 	struct p2m_pager *pager;
@@ -473,14 +460,7 @@ static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/**
- * p2m_pager_nominate() - make frames ready to be evicted
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_NOMINATE */
 int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range)
 {
 	if (!p2m_pager_current(guest))
@@ -575,15 +555,7 @@ static int p2m_copy_to_pager(u64 addr, struct page *page)
 	return left ? -EFAULT : 0;
 }
 
-/**
- * p2m_pager_evict() - give a nominated frame to the pager
- * @guest: the guest
- * @arg: which, and where to
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -ESTALE, -EINVAL, -ERANGE, -ENOENT, -EBUSY, -EHWPOISON,
- * -EFAULT, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_EVICT */
 int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 {
 	struct p2m_hold hold;
@@ -696,15 +668,7 @@ static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/**
- * p2m_pager_prep() - take a frame's contents from the pager
- * @guest: the guest
- * @arg: which, where from, and whether to resume it at once
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -ESTALE, -EINVAL, -ERANGE, -ENOENT, -EEXIST, -EFAULT, -EINTR
- * or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_PREP */
 int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 {
 	struct page *page = NULL;
@@ -762,14 +726,7 @@ static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/**
- * p2m_pager_resume() - let frames that were prepped be touched
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -ENOTCONN, -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_RESUME */
 int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range)
 {
 	if (!p2m_pager_current(guest))

@@ -199,27 +199,13 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 	return err;
 }
 
-/**
- * p2m_page_out() - move frames to the store
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_PAGE_OUT */
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_page_out_batch);
 }
 
-/**
- * p2m_page_in() - bring frames back from the store
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR, -ENOMEM or -EIO as uapi/p2m.h has it.
- */
+/* P2M_PAGE_IN */
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_page_in_batch);

@@ -356,14 +356,7 @@ static int p2m_pod_sweep_chunk(struct p2m_guest *guest, unsigned long gfn,
 	return err;
 }
 
-/**
- * p2m_pod_sweep() - give zero pages back to the pool
- * @guest: the guest
- * @range: of which frames; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_POD_SWEEP */
 int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_pod_sweep_chunk);
@@ -646,15 +639,7 @@ static int p2m_pod_set_held(struct p2m_guest *guest, struct p2m_pod *arg)
 	return 0;
 }
 
-/**
- * p2m_pod_set() - let the guest have so many pages, and populate it on demand
- * @guest: the guest
- * @arg: as uapi/p2m.h has it
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL if the target is more than P2M_MAX_GFNS; -ERANGE if the guest
- * has no frames; -EINTR on a signal; -ENOMEM.
- */
+/* P2M_POD_SET */
 int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg)
 {
 	struct p2m_hold hold;
@@ -670,13 +655,7 @@ int p2m_pod_set(struct p2m_guest *guest, struct p2m_pod *arg)
 	return err;
 }
 
-/**
- * p2m_pod_get() - what the pool is like
- * @guest: the guest
- * @arg: where to
- *
- * Context: any.
- */
+/* P2M_POD_GET */
 void p2m_pod_get(struct p2m_guest *guest, struct p2m_pod *arg)
 {
 	struct p2m_pool *pool = &guest->pool;

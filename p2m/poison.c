@@ -38,17 +38,13 @@
 static void p2m_break_page(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	struct page *page = p2m_entry_page(entry);
 
 	/* As p2m_take() does, but no matter who references it. */
 	if (p2m_is_ram(entry))
 		p2m_change_type(guest, gfn, p2m_taken);
 	p2m_unmap(guest, gfn, 1);
 	p2m_set_broken(guest, gfn);
-	if (p2m_entry_type(entry) == p2m_shared)
-		p2m_shared_quit(guest, gfn, page);
-	else
-		p2m_pages_free(page, P2M_4K);
+	p2m_type_ops[p2m_entry_type(entry)].drop(guest, entry);
 }
 
 /* Some page of a chunk with a large page is poisoned. */

@@ -24,7 +24,7 @@
  *
  *	that an entry is of type shared	its frame's range lock
  *	that a page may be written to	the frame of the one sharer, and the bucket
- *	who the sharers are		the bucket
+ *	how many the sharers are	the bucket
  *
  * So with a frame held, and of type shared, its page and contents stay.
  */
@@ -57,8 +57,7 @@
  * @hash: of the contents, in that domain
  * @handle: names this nomination
  * @page: the page, whose private data points here
- * @sharers: struct p2m_sharer, by guest and frame
- * @nr: how many these are
+ * @nr: how many frames share it
  */
 struct p2m_shared {
 	struct rb_node	node;
@@ -66,29 +65,16 @@ struct p2m_shared {
 	u64		hash;
 	u64		handle;
 	struct page	*page;
-	struct rb_root	sharers;
 	unsigned int	nr;
 };
 
 /**
- * struct p2m_sharer - a frame that has a shared page
- * @node: in the page's tree
- * @guest: the guest's number
- * @gfn: the frame
- */
-struct p2m_sharer {
-	struct rb_node	node;
-	u64		guest;
-	unsigned long	gfn;
-};
-
-/**
  * struct p2m_bucket - shared pages, by contents
- * @lock: guards @pages, and @nr and @sharers of each with such a hash
+ * @lock: guards @pages, and @nr of each with such a hash
  * @pages: struct p2m_shared that can have more sharers, by hash
  */
 struct p2m_bucket {
-	spinlock_t	lock;	/* the innermost of all, but for allocators' */
+	spinlock_t	lock;	/* the innermost of all */
 	struct rb_root	pages;
 } ____cacheline_aligned_in_smp;
 
@@ -150,48 +136,6 @@ static bool p2m_shared_less(struct rb_node *a, const struct rb_node *b)
 				   b) < 0;
 }
 
-static int p2m_sharer_cmp(struct rb_node *a, const struct rb_node *b)
-{
-	struct p2m_sharer *x = rb_entry(a, struct p2m_sharer, node);
-	struct p2m_sharer *y = rb_entry(b, struct p2m_sharer, node);
-
-	if (x->guest != y->guest)
-		return x->guest < y->guest ? -1 : 1;
-	return x->gfn < y->gfn ? -1 : x->gfn > y->gfn;
-}
-
-static bool p2m_sharer_less(struct rb_node *a, const struct rb_node *b)
-{
-	return p2m_sharer_cmp(a, b) < 0;
-}
-
-static int p2m_sharer_cmp_key(const void *key, const struct rb_node *node)
-{
-	struct p2m_sharer *sharer = (struct p2m_sharer *)key;
-
-	return p2m_sharer_cmp(&sharer->node, node);
-}
-
-static int p2m_sharer_cmp_guest(const void *key, const struct rb_node *node)
-{
-	u64 want = *(const u64 *)key;
-	u64 guest = rb_entry(node, struct p2m_sharer, node)->guest;
-
-	return want < guest ? -1 : want > guest;
-}
-
-static struct p2m_sharer *p2m_sharer_alloc(struct p2m_guest *guest,
-					   unsigned long gfn)
-{
-	struct p2m_sharer *sharer = kmalloc(sizeof(*sharer), P2M_GFP_KERNEL);
-
-	if (sharer) {
-		sharer->guest = guest->id;
-		sharer->gfn = gfn;
-	}
-	return sharer;
-}
-
 /* The shared page of a frame that is held, and of type shared. */
 static struct p2m_shared *p2m_shared_of(struct page *page)
 {
@@ -204,14 +148,13 @@ static bool p2m_shared_is_full(struct p2m_shared *shared)
 }
 
 /*
- * Holding the bucket, whose @shared is not full.  One that is full by now is of no
- * more use to who looks for a page to join, and must not be in his way: there are many
- * if a guest has much that is alike.
+ * Holding the bucket, whose @shared is not full.  If it is full by now, a frame that
+ * looks for a page to join is not to meet it: there are many such, if a guest has much
+ * that is alike.
  */
 static void p2m_shared_add(struct p2m_bucket *bucket, struct p2m_shared *shared,
-			   struct p2m_guest *guest, struct p2m_sharer *sharer)
+			   struct p2m_guest *guest)
 {
-	rb_add(&sharer->node, &shared->sharers, p2m_sharer_less);
 	shared->nr++;
 	atomic_long_inc(&guest->sharers);
 	if (p2m_shared_is_full(shared)) {
@@ -228,69 +171,32 @@ static void p2m_shared_remove(struct p2m_bucket *bucket,
 	set_page_private(shared->page, 0);
 }
 
-/* The sharer that @cmp finds for @key goes, and with the last one the page. */
-static void p2m_shared_del(struct p2m_shared *shared, struct p2m_guest *guest,
-			   const void *key,
-			   int (*cmp)(const void *key, const struct rb_node *node))
+/* A frame has another page by now, or none; with the last sharer the page goes. */
+static void p2m_shared_leave(struct p2m_guest *guest, struct p2m_shared *shared)
 {
 	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
 	struct page *page = shared->page;
-	struct rb_node *node;
 	bool last;
 
+	atomic_long_dec(&guest->sharers);
 	spin_lock(&bucket->lock);
-	node = rb_find(key, &shared->sharers, cmp);
-	rb_erase(node, &shared->sharers);
 	if (p2m_shared_is_full(shared))
 		rb_add(&shared->node, &bucket->pages, p2m_shared_less);
-	atomic_long_dec(&guest->sharers);
 	last = !--shared->nr;
 	if (last)
 		p2m_shared_remove(bucket, shared);
 	spin_unlock(&bucket->lock);
 
-	kfree(rb_entry(node, struct p2m_sharer, node));
 	if (last) {
 		kfree(shared);
 		p2m_pages_free(page, P2M_4K);
 	}
 }
 
-/* A frame, which is held, has another page by now: it is no sharer any more. */
-static void p2m_shared_leave(struct p2m_guest *guest, unsigned long gfn,
-			     struct p2m_shared *shared)
-{
-	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
-
-	p2m_shared_del(shared, guest, &key, p2m_sharer_cmp_key);
-}
-
-/**
- * p2m_shared_quit() - a frame, which has no page any more, was of type shared
- * @guest: the guest
- * @gfn: the frame
- * @page: the page that it had
- *
- * Context: process context, holding @gfn.
- */
-void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
-		     struct page *page)
-{
-	p2m_shared_leave(guest, gfn, p2m_shared_of(page));
-}
-
-/**
- * p2m_shared_drop() - the guest goes, and so does an entry of type shared
- * @guest: the guest, which nobody uses any more
- * @entry: the entry; each of them is to be dropped once
- *
- * Context: process context.
- */
+/* p2m_type_ops: an entry of type shared has gone, or goes with its guest. */
 void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
-	/* Any sharer of this guest's will do: all of them go. */
-	p2m_shared_del(p2m_shared_of(p2m_entry_page(entry)), guest, &guest->id,
-		       p2m_sharer_cmp_guest);
+	p2m_shared_leave(guest, p2m_shared_of(p2m_entry_page(entry)));
 }
 
 /*
@@ -314,7 +220,6 @@ static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 	if (!alone)
 		return false;
 	atomic_long_dec(&guest->sharers);
-	kfree(rb_entry(rb_first(&shared->sharers), struct p2m_sharer, node));
 	kfree(shared);
 	return true;
 }
@@ -407,15 +312,10 @@ int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_bucket *bucket = p2m_bucket(hash);
 	struct p2m_shared *shared;
-	struct p2m_sharer *sharer;
 
 	shared = kzalloc(sizeof(*shared), P2M_GFP_KERNEL);
-	sharer = p2m_sharer_alloc(guest, gfn);
-	if (!shared || !sharer) {
-		kfree(shared);
-		kfree(sharer);
+	if (!shared)
 		return -ENOMEM;
-	}
 	shared->domain = guest->domain;
 	shared->hash = hash;
 	shared->handle = p2m_new_handle();
@@ -425,7 +325,7 @@ int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	spin_lock(&bucket->lock);
 	set_page_private(page, (unsigned long)shared);
 	rb_add(&shared->node, &bucket->pages, p2m_shared_less);
-	p2m_shared_add(bucket, shared, guest, sharer);
+	p2m_shared_add(bucket, shared, guest);
 	spin_unlock(&bucket->lock);
 	return 0;
 }
@@ -478,15 +378,7 @@ int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash
 	return p2m_share_take(guest, gfn);
 }
 
-/**
- * p2m_share_nominate() - P2M_SHARE_NOMINATE
- * @guest: the guest
- * @arg: which frame; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -ENOENT, -EPERM, -EBUSY, -EINTR or -ENOMEM as
- * uapi/p2m.h has it.
- */
+/* P2M_SHARE_NOMINATE */
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 {
 	long end = p2m_range_end(guest, arg->gfn, 1);
@@ -535,29 +427,22 @@ static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
  *
  * Its own page is freed.
  *
- * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is of type shared; -ENOENT if there is no such shared page;
- * -ENOMEM.
+ * Context: process context, holding @gfn.
+ * Return: 0, and @gfn is of type shared; -ENOENT if there is no such shared page.
  */
 int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_bucket *bucket = p2m_bucket(hash);
 	struct p2m_shared *shared;
-	struct p2m_sharer *sharer;
 
-	sharer = p2m_sharer_alloc(guest, gfn);
-	if (!sharer)
-		return -ENOMEM;
 	spin_lock(&bucket->lock);
 	shared = p2m_shared_find(bucket, guest->domain, hash, page);
 	if (shared)
-		p2m_shared_add(bucket, shared, guest, sharer);
+		p2m_shared_add(bucket, shared, guest);
 	spin_unlock(&bucket->lock);
-	if (!shared) {
-		kfree(sharer);
+	if (!shared)
 		return -ENOENT;
-	}
 	/* From here it is one of the sharers, so it stays. */
 	p2m_give_shared(guest, gfn, shared);
 	p2m_pages_free(page, P2M_4K);
@@ -583,7 +468,6 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 {
 	struct p2m_shared *from, *to;
 	struct p2m_bucket *bucket;
-	struct p2m_sharer *sharer;
 	bool full;
 
 	if (source->domain != client->domain)
@@ -601,37 +485,23 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 		return -EHWPOISON;
 	if (!p2m_pages_equal(from->page, to->page))
 		return -EILSEQ;
-	sharer = p2m_sharer_alloc(client, arg->client_gfn);
-	if (!sharer)
-		return -ENOMEM;
 
 	bucket = p2m_bucket(to->hash);
 	spin_lock(&bucket->lock);
 	full = p2m_shared_is_full(to);
 	if (!full)
-		p2m_shared_add(bucket, to, client, sharer);
+		p2m_shared_add(bucket, to, client);
 	spin_unlock(&bucket->lock);
-	if (full) {
-		kfree(sharer);
+	if (full)
 		return -EMLINK;
-	}
 	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
 	p2m_unmap(client, arg->client_gfn, 1);
 	p2m_give_shared(client, arg->client_gfn, to);
-	p2m_shared_leave(client, arg->client_gfn, from);
+	p2m_shared_leave(client, from);
 	return 0;
 }
 
-/**
- * p2m_share() - P2M_SHARE
- * @source: the guest of the source
- * @client: the guest of @arg->client_fd, maybe the same
- * @arg: which frames; see uapi/p2m.h
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EXDEV, -ESTALE, -EHWPOISON, -EILSEQ, -EMLINK or
- * -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_SHARE: @client is the guest of @arg->client_fd, maybe the same */
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg)
 {
@@ -686,7 +556,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 		}
 		__SetPageUptodate(copy);
 		p2m_set_ram(guest, gfn, copy);
-		p2m_shared_leave(guest, gfn, shared);
+		p2m_shared_leave(guest, shared);
 	}
 	p2m_count_event(guest, unshared);
 	return 0;
@@ -744,14 +614,7 @@ static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/**
- * p2m_unshare_range() - P2M_UNSHARE
- * @guest: the guest
- * @range: which; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_UNSHARE */
 int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_unshare_batch);
@@ -761,22 +624,10 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 /* Audit                                                               */
 /* ------------------------------------------------------------------ */
 
-/**
- * p2m_shared_check() - is a shared frame a sharer of its page?
- * @guest: the guest
- * @gfn: the frame
- * @entry: its entry, of type shared
- *
- * If each is, and there are as many sharers of a guest (@sharers) as such frames, then
- * each sharer is one of these.
- *
- * Context: process context, holding @gfn.
- * Return: NULL, or what is wrong.
- */
+/* p2m_type_ops: a shared frame must have a page that is shared in its domain. */
 const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry)
 {
-	struct p2m_sharer key = { .guest = guest->id, .gfn = gfn };
 	struct page *page = p2m_entry_page(entry);
 	struct p2m_shared *shared = p2m_shared_of(page);
 	struct p2m_bucket *bucket;
@@ -786,9 +637,8 @@ const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 		return "has a page that is not shared, or not in its domain";
 	bucket = p2m_bucket(shared->hash);
 	spin_lock(&bucket->lock);
-	right = rb_find(&key, &shared->sharers, p2m_sharer_cmp_key) &&
-		shared->nr && shared->nr <= P2M_MAX_SHARERS &&
+	right = shared->nr && shared->nr <= P2M_MAX_SHARERS &&
 		RB_EMPTY_NODE(&shared->node) == p2m_shared_is_full(shared);
 	spin_unlock(&bucket->lock);
-	return right ? NULL : "is not a sharer of its page";
+	return right ? NULL : "has a page with too few or too many sharers";
 }

@@ -7,8 +7,6 @@
 
 void p2m_sharing_init(void);
 void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry);
-void p2m_shared_quit(struct p2m_guest *guest, unsigned long gfn,
-		     struct page *page);
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg);
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg);

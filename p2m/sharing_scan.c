@@ -426,14 +426,7 @@ static int p2m_scan_prepare(struct p2m_guest *guest)
 	return err;
 }
 
-/**
- * p2m_share_scan() - P2M_SHARE_SCAN
- * @guest: the guest
- * @scan: which frames; uapi/p2m.h says what goes in and what comes out
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EPERM, -EINTR or -ENOMEM as uapi/p2m.h has it.
- */
+/* P2M_SHARE_SCAN */
 int p2m_share_scan(struct p2m_guest *guest, struct p2m_scan *scan)
 {
 	long end = p2m_range_end(guest, scan->gfn, scan->nr);

@@ -4,7 +4,7 @@
 #include <linux/fs.h>
 #include <linux/mm.h>
 #include <linux/pagemap.h>
-#include <linux/percpu_counter.h>
+#include <linux/percpu.h>
 #include <linux/shmem_fs.h>
 #include <linux/xarray.h>
 
@@ -13,29 +13,7 @@
 #include "store.h"
 
 /* Kept apart from the guests' own counters, so as to find what they lose. */
-static struct percpu_counter p2m_total_store;
-
-/**
- * p2m_stores_init() - what is needed before there is a store
- *
- * Context: module init.
- * Return: 0 or -ENOMEM.
- */
-int p2m_stores_init(void)
-{
-	return percpu_counter_init(&p2m_total_store, 0, GFP_KERNEL);
-}
-
-/**
- * p2m_stores_exit() - undo p2m_stores_init()
- *
- * Context: module exit; there is no store.
- */
-void p2m_stores_exit(void)
-{
-	WARN_ON(percpu_counter_sum(&p2m_total_store));
-	percpu_counter_destroy(&p2m_total_store);
-}
+static DEFINE_PER_CPU(long, p2m_total_store);
 
 /**
  * p2m_stores_total() - frames in all stores
@@ -45,7 +23,12 @@ void p2m_stores_exit(void)
  */
 u64 p2m_stores_total(void)
 {
-	return percpu_counter_sum(&p2m_total_store);
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += per_cpu(p2m_total_store, cpu);
+	return sum;
 }
 
 /**
@@ -80,28 +63,14 @@ void p2m_store_destroy(struct p2m_guest *guest)
 	fput(guest->store);
 }
 
-/**
- * p2m_store_drop() - the guest goes, and so does an entry of type paged or paging_in
- * @guest: the guest, whose store goes as a whole
- * @entry: the entry
- *
- * Context: any.
- */
+/* p2m_type_ops: the store goes as a whole. */
 void p2m_store_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	if (p2m_entry_in_store(entry))
-		percpu_counter_dec(&p2m_total_store);
+		this_cpu_dec(p2m_total_store);
 }
 
-/**
- * p2m_store_check() - is in the store what should be there?
- * @guest: the guest
- * @gfn: the frame
- * @entry: its entry, of type paged or paging_in
- *
- * Context: process context, holding @gfn.
- * Return: NULL, or what is wrong.
- */
+/* p2m_type_ops: what is to be in the store must be there. */
 const char *p2m_store_check(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry)
 {
@@ -134,7 +103,7 @@ int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 	/* To shmem it is ENOSPC if the host does not commit itself to more. */
 	if (IS_ERR(to))
 		return PTR_ERR(to) == -ENOSPC ? -ENOMEM : PTR_ERR(to);
-	percpu_counter_inc(&p2m_total_store);
+	this_cpu_inc(p2m_total_store);
 	err = p2m_page_copy(to, page);
 	set_page_dirty(to);
 	put_page(to);
@@ -191,5 +160,5 @@ void p2m_store_free(struct p2m_guest *guest, unsigned long gfn)
 
 	shmem_truncate_range(file_inode(guest->store), start,
 			     start + PAGE_SIZE - 1);
-	percpu_counter_dec(&p2m_total_store);
+	this_cpu_dec(p2m_total_store);
 }

@@ -5,8 +5,6 @@
 
 #include "p2m/guest.h"
 
-int p2m_stores_init(void);
-void p2m_stores_exit(void);
 u64 p2m_stores_total(void);
 int p2m_store_create(struct p2m_guest *guest);
 void p2m_store_destroy(struct p2m_guest *guest);
