@@ -43,13 +43,13 @@
  */
 
 #include <linux/fdtable.h>
-#include <linux/hash.h>
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
+#include <linux/wait_bit.h>
 #include <linux/xarray.h>
 
 #include "page.h"
@@ -58,8 +58,6 @@
 #include "store.h"
 #include "trace.h"
 #include "walk.h"
-
-#define P2M_WAIT_BITS	6
 
 /* How long a kernel thread waits for the pager at a time */
 #define P2M_KERNEL_WAIT	(HZ / 10)
@@ -77,7 +75,6 @@
  * @pending: by gfn, what is paging_in or prepped: the event's flags
  * @next: where to look for an unread event first; guarded by @pending's lock
  * @readers: who waits for events
- * @waiters: who waits for frames, by a hash of the gfn
  */
 struct p2m_pager {
 	struct mutex		lock;	/* of who is the pager */
@@ -88,7 +85,6 @@ struct p2m_pager {
 	struct xarray		pending;
 	unsigned long		next;
 	wait_queue_head_t	readers;
-	wait_queue_head_t	waiters[1 << P2M_WAIT_BITS];
 };
 
 /* ------------------------------------------------------------------ */
@@ -105,7 +101,6 @@ static struct p2m_pager *p2m_pager_of(struct p2m_guest *guest)
 static struct p2m_pager *p2m_pager_make(struct p2m_guest *guest)
 {
 	struct p2m_pager *pager = p2m_pager_of(guest), *other;
-	unsigned int i;
 
 	if (pager)
 		return pager;
@@ -115,8 +110,6 @@ static struct p2m_pager *p2m_pager_make(struct p2m_guest *guest)
 	mutex_init(&pager->lock);
 	xa_init_flags(&pager->pending, XA_FLAGS_ACCOUNT);
 	init_waitqueue_head(&pager->readers);
-	for (i = 0; i < ARRAY_SIZE(pager->waiters); i++)
-		init_waitqueue_head(&pager->waiters[i]);
 	other = cmpxchg(&guest->pager, NULL, pager);
 	if (!other)
 		return pager;
@@ -185,10 +178,10 @@ static int p2m_pager_change(struct p2m_guest *guest, unsigned long gfn,
 /* Waiting for a frame                                                 */
 /* ------------------------------------------------------------------ */
 
-static wait_queue_head_t *p2m_pager_waiters(struct p2m_pager *pager,
-					    unsigned long gfn)
+/* What a task that waits for a frame waits on: a number that no other frame has. */
+static void *p2m_pager_key(struct p2m_guest *guest, unsigned long gfn)
 {
-	return &pager->waiters[hash_long(gfn, P2M_WAIT_BITS)];
+	return (void *)p2m_page_owner(&guest->map, gfn);
 }
 
 static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
@@ -212,7 +205,7 @@ static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
 int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 		   unsigned int state)
 {
-	wait_queue_head_t *waiters = p2m_pager_waiters(guest->pager, gfn);
+	void *key = p2m_pager_key(guest, gfn);
 	long most = current->flags & PF_KTHREAD ? P2M_KERNEL_WAIT :
 						  MAX_SCHEDULE_TIMEOUT;
 	long ret;
@@ -221,24 +214,19 @@ int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 	 * In the queue comes before looked up.  The full barrier is in
 	 * prepare_to_wait_event(), and pairs with that in p2m_pager_done().
 	 */
-	ret = ___wait_event(*waiters,
-			    ___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
-			    state, 0, most, __ret = schedule_timeout(__ret));
+	ret = ___wait_var_event(key,
+				___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
+				state, 0, most, __ret = schedule_timeout(__ret));
 	return min(ret, 0L);
 }
 
 /* @gfn, which is held, was pending, or may have been, and is not any more. */
-static void p2m_pager_done(struct p2m_pager *pager, unsigned long gfn)
+static void p2m_pager_done(struct p2m_guest *guest, unsigned long gfn)
 {
-	wait_queue_head_t *waiters = p2m_pager_waiters(pager, gfn);
-
-	xa_erase(&pager->pending, gfn);
-	/*
-	 * The new entry comes before looking for waiters: the full barrier is in
-	 * wq_has_sleeper(), and pairs with that in p2m_pager_wait().
-	 */
-	if (wq_has_sleeper(waiters))
-		wake_up_all(waiters);
+	xa_erase(&guest->pager->pending, gfn);
+	/* The new entry comes before looking for waiters; see p2m_pager_wait(). */
+	smp_mb();
+	wake_up_var(p2m_pager_key(guest, gfn));
 }
 
 /*
@@ -321,8 +309,7 @@ int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write)
 /* ------------------------------------------------------------------ */
 
 /* The pager is gone: @gfn, which was pending, is as before it was asked for. */
-static void p2m_pager_forget(struct p2m_guest *guest, struct p2m_pager *pager,
-			     unsigned long gfn)
+static void p2m_pager_forget(struct p2m_guest *guest, unsigned long gfn)
 {
 	/* It was held before, so nothing is to be allocated for that. */
 	if (WARN_ON_ONCE(get_p2m_gfn(&guest->lock, gfn)))
@@ -337,7 +324,7 @@ static void p2m_pager_forget(struct p2m_guest *guest, struct p2m_pager *pager,
 	default:
 		break;
 	}
-	p2m_pager_done(pager, gfn);
+	p2m_pager_done(guest, gfn);
 	put_p2m_gfn(&guest->lock, gfn);
 }
 
@@ -352,7 +339,7 @@ static void p2m_pager_drop(struct p2m_guest *guest, struct p2m_pager *pager)
 	xa_unlock(&pager->pending);
 	/* From here on nothing is put there. */
 	xa_for_each(&pager->pending, gfn, flags)
-		p2m_pager_forget(guest, pager, gfn);
+		p2m_pager_forget(guest, gfn);
 	wake_up_all(&pager->readers);
 }
 
@@ -664,7 +651,7 @@ static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 	if (page)
 		p2m_count_event(guest, paged_in);
 	if (resume)
-		p2m_pager_done(pager, gfn);
+		p2m_pager_done(guest, gfn);
 	return 0;
 }
 
@@ -703,27 +690,23 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 	return err;
 }
 
+static int p2m_pager_resume_frame(struct p2m_guest *guest, unsigned long gfn,
+				  struct p2m_entry entry)
+{
+	if (p2m_entry_type(entry) != p2m_prepped)
+		return 0;
+	p2m_make_ram(guest, gfn);
+	p2m_pager_done(guest, gfn);
+	return 1;
+}
+
 static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
 				  unsigned long nr, struct p2m_range *range)
 {
-	unsigned long end = gfn + nr;
-	struct p2m_entry entry;
-
-	/* What is prepped stays so: who goes would have to wait for this hold. */
+	/* What is prepped stays so: a pager that goes has to wait for this hold. */
 	if (!p2m_pager_current(guest))
 		return -ENOTCONN;
-	for (; gfn < end; gfn++) {
-		if (range->max && range->done == range->max)
-			break;
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) != p2m_prepped)
-			continue;
-		p2m_make_ram(guest, gfn);
-		p2m_pager_done(guest->pager, gfn);
-		range->done++;
-	}
-	range->next = gfn;
-	return 0;
+	return p2m_for_frames(guest, gfn, nr, range, p2m_pager_resume_frame);
 }
 
 /* P2M_RESUME */

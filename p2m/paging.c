@@ -71,30 +71,19 @@ out:
 	return err;
 }
 
+static int p2m_page_in_frame(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry)
+{
+	if (p2m_entry_type(entry) != p2m_paged || !p2m_entry_in_store(entry))
+		return 0;
+	return p2m_paging_populate(guest, gfn) ?: 1;
+}
+
 /* Bring back what is paged of a batch, which is held. */
 static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr, struct p2m_range *range)
 {
-	unsigned long end = gfn + nr;
-	struct p2m_entry entry;
-	int err;
-
-	for (; gfn < end; gfn++) {
-		if (range->max && range->done == range->max)
-			break;
-		entry = p2m_get_entry(&guest->map, gfn);
-		if (p2m_entry_type(entry) == p2m_paged &&
-		    p2m_entry_in_store(entry)) {
-			err = p2m_paging_populate(guest, gfn);
-			if (err) {
-				range->next = gfn;
-				return err;
-			}
-			range->done++;
-		}
-	}
-	range->next = gfn;
-	return 0;
+	return p2m_for_frames(guest, gfn, nr, range, p2m_page_in_frame);
 }
 
 /* ------------------------------------------------------------------ */

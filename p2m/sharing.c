@@ -582,36 +582,34 @@ int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
 	return err;
 }
 
+/* A frame of a batch, of which all that is shared is unmapped. */
+static int p2m_unshare_frame(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry)
+{
+	int err;
+
+	if (p2m_entry_type(entry) != p2m_shared)
+		return 0;
+	err = p2m_unshare_unmapped(guest, gfn);
+	trace_p2m_unshare(guest->id, gfn, err);
+	if (err == -EHWPOISON)
+		return 0;
+	return err ?: 1;
+}
+
 /* Unshare what is shared of a batch, which is held. */
 static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr, struct p2m_range *range)
 {
-	unsigned long end = gfn + nr, i, first = end;
-	int err;
+	unsigned long end = gfn + nr, first = end, i = gfn;
+	struct p2m_entry entry;
 
-	for (i = end; i-- > gfn;)
-		if (p2m_entry_type(p2m_get_entry(&guest->map, i)) == p2m_shared)
-			first = i;
+	p2m_for_each_entry(&guest->map, i, entry, end)
+		if (p2m_entry_type(entry) == p2m_shared)
+			first = min(first, i);
 	if (first < end)
 		p2m_unmap(guest, first, end - first);
-
-	for (; gfn < end; gfn++) {
-		if (range->max && range->done == range->max)
-			break;
-		if (p2m_entry_type(p2m_get_entry(&guest->map, gfn)) != p2m_shared)
-			continue;
-		err = p2m_unshare_unmapped(guest, gfn);
-		trace_p2m_unshare(guest->id, gfn, err);
-		if (err == -EHWPOISON)
-			continue;
-		if (err) {
-			range->next = gfn;
-			return err;
-		}
-		range->done++;
-	}
-	range->next = gfn;
-	return 0;
+	return p2m_for_frames(guest, gfn, nr, range, p2m_unshare_frame);
 }
 
 /* P2M_UNSHARE */

@@ -206,6 +206,36 @@ static int p2m_do_batch(struct p2m_guest *guest, unsigned long nr,
 }
 
 /**
+ * p2m_for_frames() - work on the frames of a batch, one by one
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many
+ * @range: is not to get more than @max of @done; @next is set
+ * @frame: what to do with a frame and its entry.  It returns 1 if it did something, 0
+ * if there was nothing to do, and -errno, if the frame is to be the next one.
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: 0, or what @frame returned.
+ */
+int p2m_for_frames(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
+		   struct p2m_range *range, p2m_frame_fn frame)
+{
+	unsigned long end = gfn + nr;
+	int ret = 0;
+
+	for (; gfn < end; gfn++) {
+		if (range->max && range->done == range->max)
+			break;
+		ret = frame(guest, gfn, p2m_get_entry(&guest->map, gfn));
+		if (ret < 0)
+			break;
+		range->done += ret;
+	}
+	range->next = gfn;
+	return min(ret, 0);
+}
+
+/**
  * p2m_for_range() - work on frames, a batch at a time, holding them
  * @guest: the guest
  * @range: which, and how far it got; uapi/p2m.h has what it means

@@ -34,6 +34,8 @@ void p2m_unhold(struct p2m_hold *hold);
 
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned long nr, struct p2m_range *range);
+typedef int (*p2m_frame_fn)(struct p2m_guest *guest, unsigned long gfn,
+			    struct p2m_entry entry);
 long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr);
 int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
 		   unsigned long end);
@@ -41,6 +43,8 @@ bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
 		    struct p2m_entry *entry, unsigned long end, int *err);
 long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
 		    unsigned int size);
+int p2m_for_frames(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
+		   struct p2m_range *range, p2m_frame_fn frame);
 int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch);
 
