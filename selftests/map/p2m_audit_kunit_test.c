@@ -10,6 +10,7 @@
 #include <linux/shmem_fs.h>
 
 #include "p2m/audit.c"
+#include "p2m/store.c"
 #include "p2m/walk.c"
 
 #define NR_PAGES	4
@@ -20,9 +21,10 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 	return 0;
 }
 
-unsigned long p2m_shared_audit(struct p2m_guest *guest)
+const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
+			     struct p2m_entry entry)
 {
-	return 0;
+	return NULL;
 }
 
 /**
@@ -145,6 +147,7 @@ static void a_guest_in_order_has_no_errors(struct kunit *test)
 	get_page(p->small[2]);
 	set(test, 5, P2M_4K, p2m_make_entry(p2m_shared, p->small[2]));
 	set(test, 6, P2M_4K, p2m_make_entry(p2m_shared, p->small[2]));
+	atomic_long_set(&p->guest.sharers, 2);
 	set(test, 7, P2M_4K, paged());
 	store(test, 7);
 	set(test, 512, P2M_2M, p2m_make_entry(p2m_ram_rw, p->large));
@@ -251,8 +254,26 @@ static void a_wrong_count_is_found(struct kunit *test)
 	set(test, 3, P2M_4K, p2m_make_entry(p2m_ram_rw, p->small[0]));
 	this_cpu_inc(p->guest.map.counts->nr[p2m_ram_rw]);
 	EXPECT_ERRORS(test, 1);
-	this_cpu_inc(p->guest.map.counts->nr[p2m_shared]);
+	this_cpu_inc(p->guest.map.counts->nr[p2m_pod]);
 	EXPECT_ERRORS(test, 2);
+}
+
+static void sharers_that_are_not_frames_are_found(struct kunit *test)
+{
+	CLASS(patient, p)(test);
+
+	set(test, 3, P2M_4K, p2m_make_entry(p2m_shared, p->small[0]));
+	EXPECT_ERRORS(test, 1);
+	atomic_long_set(&p->guest.sharers, 1);
+	EXPECT_ERRORS(test, 0);
+}
+
+static void a_frame_that_was_not_given_back_is_found(struct kunit *test)
+{
+	CLASS(patient, p)(test);
+
+	set(test, 3, P2M_4K, p2m_make_entry(p2m_taken, p->small[0]));
+	EXPECT_ERRORS(test, 1);
 }
 
 static void rights_that_the_type_has_not_are_found(struct kunit *test)
@@ -285,6 +306,8 @@ static struct kunit_case p2m_audit_cases[] = {
 	KUNIT_CASE(a_small_page_for_a_chunk_is_found),
 	KUNIT_CASE(what_the_store_lacks_or_has_too_much_is_found),
 	KUNIT_CASE(a_wrong_count_is_found),
+	KUNIT_CASE(sharers_that_are_not_frames_are_found),
+	KUNIT_CASE(a_frame_that_was_not_given_back_is_found),
 	KUNIT_CASE(rights_that_the_type_has_not_are_found),
 	KUNIT_CASE(what_is_past_the_end_is_found),
 	{}

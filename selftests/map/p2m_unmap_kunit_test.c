@@ -59,23 +59,18 @@ static void test_barrier(void)
 int p2m_check_poison(GUEST_GFN) { return 0; }
 int p2m_dirty_mark(GUEST_GFN) { return 0; }
 int p2m_huge_populate(GUEST_GFN) { return 0; }
-int p2m_pager_populate(GUEST_GFN, bool write) { return 0; }
+int p2m_pager_ask(GUEST_GFN, bool write) { return 0; }
 int p2m_pager_wait(GUEST_GFN, unsigned int state) { return 0; }
 int p2m_paging_populate(GUEST_GFN) { return 0; }
 int p2m_pod_make_room(GUEST) { return 0; }
 int p2m_pod_populate(GUEST_GFN, bool huge) { return 0; }
 int p2m_unshare(GUEST_GFN) { return 0; }
 void p2m_check_poison_2m(GUEST_GFN) { }
-void p2m_domain_put(struct p2m_domain *domain) { }
-void p2m_pager_free(GUEST) { }
 void p2m_pod_make_room_for(GUEST_GFN) { }
-void p2m_pool_init(struct p2m_pool *pool) { }
-void p2m_shared_drop(GUEST, struct page *page) { }
+void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 
-bool p2m_store_is_slow(GUEST_GFN) { return false; }
+bool p2m_pager_is_there(GUEST) { return false; }
 bool p2m_pod_refused(GUEST_GFN) { return false; }
-bool p2m_pages_poisoned(struct page *page, unsigned int order) { return false; }
-struct p2m_domain *p2m_domain_get(u64 number) { return NULL; }
 
 /**
  * struct unmapping - a frame that is unmapped, and whoever touches it
