@@ -128,7 +128,7 @@
 #include <linux/slab.h>
 
 #include "p2m_rangelock.h"
-#include "p2m/compat.h"
+#include "p2m/trace_lock.h"
 
 #define CREATE_TRACE_POINTS
 #include "p2m/trace_lock.h"

@@ -1,5 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /* Tracepoints of p2m_rangelock.ko. */
+#ifndef _P2M_TRACE_LOCK_H
+#include <linux/version.h>
+
+/*
+ * For perf lock contention; modules may use these tracepoints since 6.12.  They are
+ * the kernel's: so this header is included once before CREATE_TRACE_POINTS.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <trace/events/lock.h>
+#define p2m_contention_begin(lock)	trace_contention_begin(lock, LCB_F_MUTEX)
+#define p2m_contention_end(lock)	trace_contention_end(lock, 0)
+#else
+#define p2m_contention_begin(lock)	do { } while (0)
+#define p2m_contention_end(lock)	do { } while (0)
+#endif
+#endif
+
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM p2m_rangelock
 
