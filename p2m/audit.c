@@ -2,17 +2,17 @@
 /*
  * The audit: does all that is known of a guest agree?
  *
- * All of the guest is held meanwhile, so that what is found stays so.  It looks
- * at each entry, at the page of each entry, and at each page of the store:
+ * The audit holds all of the guest, so what it finds stays so.  It looks at
+ * each entry, at the page of each entry, and at each page of the store:
  *
- *  - there are as many frames of each type as were counted
- *  - an entry allows what its type does, and is the guest's
- *  - a page has at least the references that its entries have
- *  - a chunk has a large page as a whole, each part in its place, or not at all
- *  - what a type is checked for is right: see p2m_type_ops
- *  - what is in the store according to the map is there, and nothing else is
- *  - the account of populate-on-demand agrees with the map: see p2m_pod_audit()
- *  - there are as many sharers as shared frames
+ * - there are as many frames of each type as were counted
+ * - an entry allows what its type allows, and is below the guest's end
+ * - a page has at least the references that its entries have
+ * - a chunk has all of a large page, each part in its place, or no part
+ * - the entry passes the check of its type: see p2m_type_ops
+ * - the store has what the entries say, and nothing else
+ * - the account of populate-on-demand agrees with the map: see p2m_pod_audit()
+ * - there are as many sharers as shared frames
  */
 
 #include <linux/kernel.h>
@@ -29,9 +29,9 @@
 
 /**
  * struct p2m_auditor - an audit under way
- * @guest: of whom
- * @audit: what it has found so far
- * @told: what was told already, up to a NULL
+ * @guest: the guest
+ * @audit: what was found so far
+ * @told: errors that were reported, up to a NULL
  */
 struct p2m_auditor {
 	struct p2m_guest	*guest;
@@ -39,7 +39,7 @@ struct p2m_auditor {
 	const char		*told[16];
 };
 
-/* Was this told before?  If not, it is now. */
+/* Was this error reported before?  If not, it is now. */
 static bool p2m_audit_told(struct p2m_auditor *a, const char *what)
 {
 	unsigned int i;
@@ -52,7 +52,7 @@ static bool p2m_audit_told(struct p2m_auditor *a, const char *what)
 	return false;
 }
 
-/* A frame does what it should not: each kind of error is told once. */
+/* Count an error. Each kind of error is reported once. */
 static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
 			    const char *what)
 {
@@ -62,9 +62,7 @@ static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
 				    a->guest->id, gfn, what);
 }
 
-/* ------------------------------------------------------------------ */
-/* Entries                                                             */
-/* ------------------------------------------------------------------ */
+/* ---- Entries ------------------------------------------------------ */
 
 static void p2m_audit_page(struct p2m_auditor *a, unsigned long gfn,
 			   struct p2m_entry entry)
@@ -106,11 +104,9 @@ static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
 		p2m_audit_error(a, gfn, what);
 }
 
-/* ------------------------------------------------------------------ */
-/* Chunks                                                              */
-/* ------------------------------------------------------------------ */
+/* ---- Chunks ------------------------------------------------------- */
 
-/* A chunk of 512 entries: do they have a large page, and is it all there? */
+/* A chunk with 512 entries: do they have all of a large page, or no part? */
 static void p2m_audit_parts(struct p2m_auditor *a, unsigned long first)
 {
 	struct page *page, *head = NULL;
@@ -159,9 +155,7 @@ static int p2m_audit_map(struct p2m_auditor *a)
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* The whole                                                           */
-/* ------------------------------------------------------------------ */
+/* ---- The whole ---------------------------------------------------- */
 
 static void p2m_audit_counts(struct p2m_auditor *a)
 {
@@ -181,7 +175,7 @@ static void p2m_audit_counts(struct p2m_auditor *a)
 	}
 }
 
-/* Is each page of the store what the map thinks is there? */
+/* Does the map know of each page of the store? */
 static int p2m_audit_store(struct p2m_auditor *a)
 {
 	struct xarray *pages = &a->guest->store->f_mapping->i_pages;
@@ -189,7 +183,7 @@ static int p2m_audit_store(struct p2m_auditor *a)
 	void *page;
 
 	xa_for_each(pages, gfn, page) {
-		/* If shmem has larger pages than it was asked for, never mind. */
+		/* Shmem may have a larger page than it was asked for. */
 		if (!xa_get_order(pages, gfn) &&
 		    !p2m_entry_in_store(p2m_get_entry(&a->guest->map, gfn)))
 			p2m_audit_error(a, gfn, "is in the store, and should not be");

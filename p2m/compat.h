@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What differs between the kernels that this is built for, and nothing else. */
+/* The differences between the kernels that this is built for */
 #ifndef _P2M_COMPAT_H
 #define _P2M_COMPAT_H
 
@@ -15,9 +15,9 @@ static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 #endif
 
 /*
- * Some kernels, 6.12's stable ones among them, map 2 MB below the end of a file
- * only.  Newer ones would then map all of a large page also where that was split,
- * which must not be: there let the end be 0, and all mappings 4 KB.
+ * Some kernels, for example 6.12's stable ones, map 2 MB only below the end of
+ * a file.  Newer kernels would then map all of a large page also where it is
+ * split, which must not be.  So there the end is 0, and all mappings are 4 KB.
  */
 static inline void p2m_set_end(struct inode *inode)
 {
@@ -25,7 +25,9 @@ static inline void p2m_set_end(struct inode *inode)
 		i_size_write(inode, MAX_LFS_FILESIZE);
 }
 
-/* page_mapcount() has gone; folio_mapcount() was no use to modules before. */
+/*
+ * New kernels have no page_mapcount(), old ones do not export folio_mapcount().
+ */
 static inline int p2m_page_mapcount(struct page *page)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
@@ -42,7 +44,7 @@ static inline int p2m_page_mapcount(struct page *page)
 #define P2M_SHMEM_FLAGS	VM_NORESERVE
 #endif
 
-/* Let go of the lock that a fault came in with, to return VM_FAULT_RETRY. */
+/* Drop the lock that a fault came in with, before it returns VM_FAULT_RETRY. */
 static inline void p2m_release_fault_lock(struct vm_fault *vmf)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)

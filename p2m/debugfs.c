@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /sys/kernel/debug/p2m:
- *	totals	what all guests together have: all 0 when there are none
+ *	totals	what all guests together have; all 0 when there are none
  *	guests	a line for each guest: its counters, and its frames by type
- *	audit	audits each guest, a line for each, and says how many errors there are
+ *	audit	audits each guest: a line for each, and the number of errors
  */
 
 #include <linux/debugfs.h>
@@ -48,7 +48,7 @@ static void p2m_show_guest(struct seq_file *m, struct p2m_guest *guest)
 		   p2m_rangelock_stat(&guest->lock, P2M_STAT_##name));
 	P2M_RANGELOCK_STATS(P2M_STAT)
 #undef P2M_STAT
-	/* Frames that have nothing are not counted. */
+	/* Frames of type mmio_dm are not counted. */
 	for (type = p2m_mmio_dm + 1; type < P2M_NR_TYPES; type++)
 		seq_printf(m, " type_%s=%lu", p2m_type_names[type],
 			   p2m_map_count(&guest->map, type));
@@ -103,7 +103,7 @@ static int audit_show(struct seq_file *m, void *unused)
 DEFINE_SHOW_ATTRIBUTE(audit);
 
 /**
- * p2m_debugfs_init() - make the files; without debugfs, do nothing
+ * p2m_debugfs_init() - make the files, if there is debugfs
  *
  * Context: module init.
  */

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/*
- * /dev/p2m: open, mmap, ioctl.  uapi/p2m.h is the manual.
- */
+/* /dev/p2m: open, mmap, ioctl.  uapi/p2m.h is the manual. */
 
 #include <linux/file.h>
 #include <linux/fs.h>
@@ -35,12 +33,12 @@ static int p2m_open(struct inode *inode, struct file *file)
 	if (IS_ERR(guest))
 		return PTR_ERR(guest);
 	file->private_data = guest;
-	/* Mappings of this file, and of no other, are the guest's. */
+	/* The guest's mappings are those of this file. */
 	file->f_mapping = guest->inode->i_mapping;
 	return 0;
 }
 
-/* A process closes one of its descriptors, maybe by dying. */
+/* A process closes a descriptor, maybe because it dies. */
 static int p2m_flush(struct file *file, fl_owner_t id)
 {
 	p2m_pager_flush(file->private_data, id);
@@ -72,9 +70,7 @@ static int p2m_mmap(struct file *file, struct vm_area_struct *vma)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ */
-/* The calls                                                           */
-/* ------------------------------------------------------------------ */
+/* ---- The calls ---------------------------------------------------- */
 
 /* Every argument begins with these two. */
 struct p2m_arg {
@@ -82,7 +78,7 @@ struct p2m_arg {
 	__u32 flags;
 };
 
-/* The argument of a call; and what is between its two halves, if it has two */
+/* The argument of a call, and what its first half leaves for its second */
 union p2m_any_arg {
 	struct p2m_arg arg;
 	struct p2m_info info;
@@ -107,8 +103,8 @@ union p2m_any_arg {
 };
 
 /*
- * The calls: what each takes, how much of that the first published version had, and
- * which flags it knows.
+ * The calls: the size of the argument, its size in the first published version,
+ * and the flags that the call knows
  */
 static const struct p2m_call {
 	unsigned int	cmd;
@@ -232,7 +228,7 @@ static int p2m_do_call(struct p2m_guest *guest, unsigned int cmd,
 	}
 }
 
-/* The second half of a call that must know whether its caller was told. */
+/* The second half of a call: was its caller told the result? */
 static void p2m_end_call(struct p2m_guest *guest, unsigned int cmd,
 			 union p2m_any_arg *arg, bool told)
 {
@@ -253,8 +249,8 @@ static const struct p2m_call *p2m_find_call(unsigned int cmd)
 }
 
 /*
- * Copy in an argument of @usize bytes and check what all have in common.  It is
- * copied out once before anything is done, so that a call that cannot return
+ * Copy in an argument of @usize bytes, and check what all calls have in common.
+ * Copy it out once before anything is done, so that a call that cannot return
  * its results does nothing.
  */
 static int p2m_copy_arg(const struct p2m_call *call, union p2m_any_arg *arg,
@@ -319,7 +315,7 @@ static const struct file_operations p2m_fops = {
 	.poll = p2m_poll,
 	.release = p2m_release,
 	.mmap = p2m_mmap,
-	/* So that what is 2 MB can be mapped so. */
+	/* So that chunks can be mapped as 2 MB. */
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = p2m_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,

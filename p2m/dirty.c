@@ -179,9 +179,7 @@ static int p2m_round_clean(struct p2m_round *round)
 	return err ?: p2m_round_restore(round);
 }
 
-/* ------------------------------------------------------------------ */
-/* On and off                                                          */
-/* ------------------------------------------------------------------ */
+/* ---- On and off --------------------------------------------------- */
 
 /*
  * Log-dirty wants to hear of each frame that has a page.  After an error @end is
@@ -286,9 +284,7 @@ out:
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* A write                                                             */
-/* ------------------------------------------------------------------ */
+/* ---- A write ------------------------------------------------------ */
 
 /**
  * p2m_dirty_mark() - a frame is going to be written to
@@ -320,9 +316,7 @@ int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ */
-/* The bitmap                                                          */
-/* ------------------------------------------------------------------ */
+/* ---- The bitmap --------------------------------------------------- */
 
 static bool p2m_is_all(struct p2m_guest *guest, struct p2m_round *round)
 {

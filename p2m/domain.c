@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sharing domains: which guests may have a page together.
+ * Sharing domains: which guests may share pages with each other.
  *
- * Each guest is in one, at first in one of its own.  Nothing that sharing.c and
- * scan.c remember of contents is of use in another domain: each has a seed of its
- * own for its hashes, and candidates of its own, and a shared page is found by guests
- * of its own domain only.  So what a guest is told of its own pages says nothing about
- * guests that are not in its domain.
+ * Each guest is in one domain; at first in a domain of its own.  What sharing.c
+ * and sharing_scan.c remember of contents is of no use in another domain: each
+ * domain has its own seed for hashes and its own candidates, and only guests of
+ * its domain find a shared page.  So what a guest learns about its own pages
+ * says nothing about guests of other domains.
  *
- * A guest changes its domain while all of it is held, and has no shared frame then.
- * So who holds a frame has the domain too, and all sharers of a page are in one.
+ * A guest changes its domain while all of it is held, and only when it has no
+ * shared frame.  So a task that holds a frame knows that the domain stays, and
+ * all sharers of a page are in one domain.
  */
 
 #include <linux/capability.h>
@@ -23,23 +24,23 @@
 #include "domain.h"
 #include "walk.h"
 
-/* The domains that have a number; it guards who is in which as well. */
+/* Guards the list of domains with a number, and p2m_guest.domain */
 static DEFINE_MUTEX(p2m_domains_lock);
 static LIST_HEAD(p2m_domains);
 
-/* Is there one for each guest that asks for it? */
+/* Does each guest that asks for this number get a new domain? */
 static bool p2m_domain_is_single(u64 number)
 {
 	return number == P2M_DOMAIN_ALONE || number == P2M_DOMAIN_NEVER;
 }
 
 /**
- * p2m_hash_page() - a hash of what is in a page, which may be changing
- * @domain: that of the page's guest
+ * p2m_hash_page() - hash the contents of a page, which may be changing
+ * @domain: the domain of the page's guest
  * @page: the page, not poisoned
  *
  * Context: any.
- * Return: the hash; another one in every domain.
+ * Return: the hash, which differs from domain to domain.
  */
 u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
 {
@@ -76,13 +77,13 @@ static struct p2m_domain *p2m_domain_find(u64 number)
 }
 
 /**
- * p2m_domain_get() - the domain with a number, or a new one
- * @number: the number; each call for P2M_DOMAIN_ALONE or P2M_DOMAIN_NEVER gives a
- * new one
+ * p2m_domain_get() - get the domain with a number, or a new one
+ * @number: the number.  For P2M_DOMAIN_ALONE or P2M_DOMAIN_NEVER the domain is
+ * always new.
  *
  * Context: process context; may sleep.
- * Return: the domain, with a reference to be dropped by p2m_domain_put(); or NULL
- * without memory.
+ * Return: the domain, with a reference for p2m_domain_put(); or NULL without
+ * memory.
  */
 struct p2m_domain *p2m_domain_get(u64 number)
 {
@@ -120,11 +121,11 @@ void p2m_domain_put(struct p2m_domain *domain)
 }
 
 /**
- * p2m_domain_of() - the domain that a guest is in just now
- * @guest: the guest, of which nothing needs to be held
+ * p2m_domain_of() - get the domain that a guest is in now
+ * @guest: the guest; need not be held
  *
  * Context: process context; may sleep.
- * Return: the domain, with a reference to be dropped by p2m_domain_put().
+ * Return: the domain, with a reference for p2m_domain_put().
  */
 struct p2m_domain *p2m_domain_of(struct p2m_guest *guest)
 {
@@ -138,11 +139,11 @@ struct p2m_domain *p2m_domain_of(struct p2m_guest *guest)
 }
 
 /**
- * p2m_domain_number() - the number of the domain that a guest is in just now
- * @guest: the guest
+ * p2m_domain_number() - the number of the domain that a guest is in now
+ * @guest: the guest; need not be held
  *
  * Context: process context; may sleep.
- * Return: the number, as P2M_SHARE_DOMAIN takes it.
+ * Return: the number, as in P2M_SHARE_DOMAIN.
  */
 u64 p2m_domain_number(struct p2m_guest *guest)
 {
@@ -155,8 +156,8 @@ u64 p2m_domain_number(struct p2m_guest *guest)
 }
 
 /*
- * May the caller have a guest go from one domain to another?  To share less is for
- * everybody, but a guest that is never to be shared stays so.
+ * May the caller move a guest from one domain to another?  Everybody may share
+ * less; but a guest that is never shared stays so.
  */
 static bool p2m_domain_may_change(u64 from, u64 to)
 {
@@ -166,7 +167,7 @@ static bool p2m_domain_may_change(u64 from, u64 to)
 	return capable(CAP_SYS_ADMIN);
 }
 
-/* All of @guest is held.  If it changes, @domain becomes the one that it was in. */
+/* All of @guest is held.  @domain gets the old domain, if that changes. */
 static int p2m_domain_change(struct p2m_guest *guest, struct p2m_domain **domain)
 {
 	u64 from = guest->domain->number, to = (*domain)->number;

@@ -11,14 +11,14 @@
 
 /**
  * struct p2m_domain - guests that may share
- * @number: what P2M_SHARE_DOMAIN calls it
+ * @number: its number in P2M_SHARE_DOMAIN
  * @seed: of the hashes of contents
- * @zero_hash: what p2m_hash_page() says of a zero page
+ * @zero_hash: the p2m_hash_page() of a zero page
  * @seen: candidates of scans; or NULL
- * @seen_bits: there are 2 to this many sets of them
- * @seen_lock: guards these two
- * @link: in the list of domains, if others can find it there
- * @ref: of its guests, and of whoever got hold of it otherwise
+ * @seen_bits: log2 of the number of sets of these
+ * @seen_lock: guards @seen and @seen_bits
+ * @link: in the list of domains with a number
+ * @ref: held by its guests, and by tasks that use it
  */
 struct p2m_domain {
 	u64			number;

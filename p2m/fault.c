@@ -51,9 +51,7 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 			  P2M_CHUNK_GFNS);
 }
 
-/* ------------------------------------------------------------------ */
-/* What a touch means                                                  */
-/* ------------------------------------------------------------------ */
+/* ---- What a touch means ------------------------------------------- */
 
 /* The first touch: a zero page. */
 static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,

@@ -7,18 +7,18 @@
  *	                                      '---------------------------'
  *	                                        last descriptor, last mapping
  *
- * "Held" is not a state of the map.  While a chunk is held, a reference to each
- * page is taken; then the hold ends.  The reference alone makes paging and sharing
- * say that the frame is busy, and log-dirty keep it dirty, by the rule that they
- * have for whoever references a page.  So a foreign mapping that lives for ever
- * is in nobody's way, and knows neither the guest nor its lock: the guest may go,
- * and the pages stay until the last mapping goes.
+ * "Held" is not a state of the map.  P2M_FOREIGN_MAP takes a reference to each
+ * page while it holds the chunk; then the hold ends.  The reference alone makes
+ * paging and sharing say that the frame is busy, and makes log-dirty keep it
+ * dirty: these are their rules for any page that somebody references.  So a
+ * foreign mapping that lives for ever blocks nobody.  It does not know the
+ * guest or its lock: the guest may go, and the pages stay until the last
+ * mapping goes.
  */
 
 #include <linux/anon_inodes.h>
 #include <linux/file.h>
 #include <linux/module.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 
@@ -31,8 +31,8 @@
 #include "walk.h"
 
 /**
- * struct p2m_foreign_pages - what a descriptor stands for
- * @nr: how many pages
+ * struct p2m_foreign_pages - the pages of a descriptor
+ * @nr: how many
  * @page: each with a reference
  */
 struct p2m_foreign_pages {
@@ -51,9 +51,7 @@ static void p2m_foreign_free(struct p2m_foreign_pages *pages)
 	kvfree(pages);
 }
 
-/* ------------------------------------------------------------------ */
-/* The descriptor                                                      */
-/* ------------------------------------------------------------------ */
+/* ---- The descriptor ----------------------------------------------- */
 
 static vm_fault_t p2m_foreign_fault(struct vm_fault *vmf)
 {
@@ -71,7 +69,7 @@ static const struct vm_operations_struct p2m_foreign_vm_ops = {
 	.fault = p2m_foreign_fault,
 };
 
-/* If it is read-only, so is the file, which the memory manager looks after. */
+/* If this is to be read-only, so is the file; the memory manager sees to it. */
 static int p2m_foreign_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct p2m_foreign_pages *pages = file->private_data;
@@ -101,11 +99,9 @@ static const struct file_operations p2m_foreign_fops = {
 	.llseek = noop_llseek,
 };
 
-/* ------------------------------------------------------------------ */
-/* The call                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- The call ----------------------------------------------------- */
 
-/* Is it to be made writable?  A shared page is another's, and may be replaced. */
+/* Make it writable?  A shared page has other sharers and may be replaced. */
 static bool p2m_foreign_write(struct p2m_guest *guest, unsigned long gfn,
 			      bool write)
 {
@@ -153,7 +149,7 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 			break;
 		err = p2m_foreign_take(guest, gfn, gfn + nr, write, pages);
 		p2m_unhold(&hold);
-		/* A touch would look for zero pages, too. */
+		/* Look for zero pages, as a touch does. */
 		if (err == -ENOSPC)
 			err = p2m_pod_make_room(guest);
 		gfn = first + pages->nr;
@@ -174,14 +170,13 @@ static int p2m_foreign_range(struct p2m_guest *guest, struct p2m_foreign *arg)
 }
 
 /**
- * p2m_foreign_map() - make a descriptor by which frames can be mapped
+ * p2m_foreign_map() - the first half of P2M_FOREIGN_MAP: make the descriptor
  * @guest: the guest
- * @arg: which; uapi/p2m.h says what goes in and what comes out
- * @file: for p2m_foreign_mapped(), which is to be called next
+ * @arg: the argument of the call
+ * @file: out: for p2m_foreign_mapped(), which the caller calls next
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EMFILE, -ENFILE, -ENOMEM, -ENOSPC, -EIO, -EHWPOISON,
- * -EBUSY or -EINTR as uapi/p2m.h has it.
+ * Return: 0, or an error in the manual of the call.
  */
 int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
 		    struct file **file)
@@ -193,7 +188,7 @@ int p2m_foreign_map(struct p2m_guest *guest, struct p2m_foreign *arg,
 	err = p2m_foreign_range(guest, arg);
 	if (err)
 		return err;
-	/* Charged to whoever asks: it is not the guest's. */
+	/* Charged to the caller: it is not the guest's. */
 	pages = kvzalloc(struct_size(pages, page, arg->nr), GFP_KERNEL_ACCOUNT);
 	if (!pages)
 		return -ENOMEM;
@@ -217,10 +212,10 @@ out_pages:
 }
 
 /**
- * p2m_foreign_mapped() - the end of a p2m_foreign_map()
+ * p2m_foreign_mapped() - the second half of P2M_FOREIGN_MAP
  * @arg: as from p2m_foreign_map()
  * @file: as from p2m_foreign_map()
- * @told: the caller knows the descriptor.  If not, there is none.
+ * @told: whether the caller knows the descriptor; if not, it is closed
  *
  * Context: process context, holding nothing; may sleep.
  */

@@ -6,7 +6,7 @@
 #include "guest.h"
 
 /**
- * p2m_guest_grow() - frames below @gfns exist from now on
+ * p2m_guest_grow() - make frames below @gfns exist
  * @guest: the guest
  * @gfns: its size, unless it is larger already
  *
@@ -24,7 +24,7 @@ void p2m_guest_grow(struct p2m_guest *guest, unsigned long gfns)
 /**
  * p2m_guest_stats() - add up a guest's counters
  * @guest: the guest
- * @stats: where to; @size and @flags are left alone
+ * @stats: gets the sums; its @size and @flags stay
  *
  * Context: any.
  */

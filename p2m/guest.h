@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * One guest: its map, its lock, its pages, its store, its lifetime.
+ * One guest: its map, its lock, its pages, its store, its counters.
  *
  * ORDER OF LOCKS, outermost first:
  *
@@ -10,14 +10,15 @@
  *	the lock of a guest page
  *	i_mmap_rwsem of the guest's mapping, page table locks, KVM's mmu_lock
  *
- * So no user memory is touched while holding a range: that could fault.
+ * So a task that holds a range touches no user memory: that could fault.
  *
- * THE CALLS, which uapi/p2m.h is the manual of, each have a function whose comment is
- * the name of its command.  It is called holding nothing, and may sleep.
+ * THE CALLS are described in uapi/p2m.h. A function that does a call has the
+ * name of the command as its comment. The caller holds nothing, and it may
+ * sleep.
  *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
- * process that opened the guest, whoever makes it grow: a fault and p2m_hold() make
- * that cgroup the active one.
+ * process that opened the guest, whatever makes it grow. A fault and p2m_hold()
+ * make that cgroup the active one.
  */
 #ifndef _P2M_GUEST_H
 #define _P2M_GUEST_H
@@ -33,7 +34,7 @@
 #include "p2m/map.h"
 #include "p2m/uapi/p2m.h"
 
-/* What is counted for a guest; p2m_stats in uapi/p2m.h says what each is. */
+/* The counters of a guest; for their meaning see p2m_stats in uapi/p2m.h. */
 #define P2M_COUNTERS(x)							\
 	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy) \
 	x(shattered) x(collapsed) x(merged) x(unshared) \
@@ -49,23 +50,24 @@ struct p2m_counters {
 
 #define p2m_count_event(guest, name)	this_cpu_inc((guest)->counters->name)
 
-/* Touches, at a time, whose refusal p2m_pool remembers until they come again */
+/* Refused touches that p2m_pool remembers at a time */
 #define P2M_POD_REFUSED	16
 
 /**
  * struct p2m_pool - how many pages a guest may have, and has; see pod.c
- * @gfns: frames below take from the pool; changes only while all is held
- * @target: how many of these may be populated; changes only while all is held
+ * @gfns: frames below this take from the pool; changes only while all is held
+ * @target: how many of them may be populated; changes only while all is held
  * @populated: how many are
  * @given: goes up whenever something comes into the pool
- * @looking: held by who looks for zero pages because the pool is empty; taken
- * with nothing of the range lock held.  It guards the fields below
+ * @looking: held by a task that looks for zero pages because the pool is empty.
+ * The task takes it while it holds nothing of the range lock. It guards the
+ * fields below
  * @hand: where to look next
- * @known: what @given was when the last look ended
- * @passed: frames looked at since then, or since all had been
- * @fruitless: how often all were looked at, in a row, and nothing came of it
+ * @known: the value of @given when the last look ended
+ * @passed: frames that were looked at since then, or since all had been
+ * @fruitless: how often in a row a look at all frames found nothing
  * @again: when, in jiffies, to look again
- * @refused: touches that are to be refused when they come again; not guarded
+ * @refused: touches to refuse when they are made again; not guarded
  */
 struct p2m_pool {
 	unsigned long	gfns;
@@ -86,20 +88,21 @@ struct p2m_pool {
  * @lock: guards the entries of @map
  * @map: gfn->pfn
  * @gfns: the guest's size; only grows
- * @log_dirty: is dirty.c remembering writes; changes while all is held
- * @inode: its address space is what maps the guest, and is zapped
- * @store: a shmem file; the contents of gfn, if in the store, are its page gfn
- * @pager: what there is for a pager process; NULL until there is the first
- * @memcg: who is charged
- * @pool: what it is populated from on demand
- * @domain: of guests that it may share with; changes while all is held, and no frame is
- * shared
- * @sharers: frames of it that sharing.c has as sharers
+ * @log_dirty: whether log-dirty is on; changes while all is held
+ * @inode: its address space maps the guest, and is what is zapped
+ * @store: a shmem file; if the contents of gfn are in the store, they are page
+ * gfn
+ * @pager: the state of a pager process; NULL until the first one attaches
+ * @memcg: the cgroup that is charged
+ * @pool: for populate-on-demand
+ * @domain: the guests that it may share with; changes while all is held and no
+ * frame is shared
+ * @sharers: how many of its frames sharing.c counts as sharers
  * @counters: per CPU
  * @id: its number
- * @name: what @lock's reports call it: "p2m/" and the number
+ * @name: its name in @lock's reports: "p2m/" and the number
  * @link: in the list of all guests
- * @ref: of the file, and of whoever found this in the list
+ * @ref: held by the file, and by tasks that found the guest in the list
  */
 struct p2m_guest {
 	struct p2m_rangelock		lock;
@@ -121,12 +124,13 @@ struct p2m_guest {
 };
 
 /**
- * struct p2m_type_ops - what there is to do with frames of a type, which are held
- * @populate: see to it that a frame that is touched (P2M_TOUCH_*) has a page; or
- * NULL if it has one, or cannot have
- * @write: see to it that it can be written to; or NULL if there is nothing to do
- * @drop: the guest goes: free what the entry has; or NULL if that is nothing
- * @check: what of it is wrong, for p2m_audit(), or NULL; or NULL if all is right
+ * struct p2m_type_ops - what a type of entry needs; the frames are held
+ * @populate: give a page to a frame that is touched (P2M_TOUCH_*); NULL if it
+ * has one, or cannot have one
+ * @write: make a frame with a page writable; NULL if there is nothing to do
+ * @drop: the guest goes: free what the entry has; NULL if it has nothing
+ * @check: for p2m_audit(): return what is wrong with the entry, or NULL; NULL
+ * if there is nothing to check
  */
 struct p2m_type_ops {
 	int (*populate)(struct p2m_guest *guest, unsigned long gfn,

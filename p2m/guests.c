@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Guests: their making, their end, and the list of all of them. */
+/* Guests: how they are made, how they end, and the list of all of them. */
 
 #include <linux/module.h>
 #include <linux/mount.h>
@@ -24,9 +24,10 @@ static LIST_HEAD(p2m_guests);
 static u64 p2m_last_id;
 
 /*
- * Every guest needs an address space of its own, to be zapped without the
- * others.  That takes an inode, and an inode a file system, which is mounted
- * while there is a guest; being mounted it keeps the module from going.
+ * Every guest needs an address space of its own, so that one guest can be
+ * zapped without the others.  An address space needs an inode, and an inode a
+ * file system.  That is mounted while there is a guest; and while it is
+ * mounted, the module cannot be unloaded.
  */
 static struct vfsmount *p2m_mnt;
 static int p2m_mnt_count;
@@ -66,12 +67,11 @@ static void p2m_inode_put(struct inode *inode)
 }
 
 /**
- * p2m_guest_create() - make an empty guest
- *
- * The calling process's memory cgroup will be charged for it.
+ * p2m_guest_create() - make an empty guest It is charged to the calling
+ * process's memory cgroup.
  *
  * Context: process context; may sleep.
- * Return: the guest, or ERR_PTR(-ENOMEM) or what p2m_store_create() gives.
+ * Return: the guest; ERR_PTR(-ENOMEM) or another error of p2m_store_create().
  */
 struct p2m_guest *p2m_guest_create(void)
 {
@@ -141,8 +141,8 @@ static void p2m_drop_entry(struct p2m_entry entry, void *guest)
 
 /**
  * p2m_guest_put() - drop a reference to a guest
- * @guest: the guest; with the last reference it is freed, and all that it has.
- * Then no file and no mapping refers to it any more.
+ * @guest: the guest.  With the last reference it is freed, and all that it has.
+ * No file and no mapping refers to it then.
  *
  * Context: process context, holding nothing of the guest; may sleep.
  */
@@ -158,7 +158,7 @@ void p2m_guest_put(struct p2m_guest *guest)
 	p2m_store_destroy(guest);
 	p2m_inode_put(guest->inode);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
-	/* Until now there were pages that it shares. */
+	/* Until now it had shared pages. */
 	p2m_domain_put(guest->domain);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
@@ -166,13 +166,13 @@ void p2m_guest_put(struct p2m_guest *guest)
 }
 
 /**
- * p2m_guest_next() - the guest after a number
- * @id: the number; 0 for the first guest
+ * p2m_guest_next() - find the guest with the next number
+ * @id: a number; 0 for the first guest
  *
- * To visit all guests, holding none of them up meanwhile.
+ * For a walk through all guests that holds up none of them.
  *
  * Context: process context; may sleep.
- * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ * Return: the guest, with a reference for p2m_guest_put(); or NULL.
  */
 struct p2m_guest *p2m_guest_next(u64 id)
 {
@@ -193,11 +193,11 @@ struct p2m_guest *p2m_guest_next(u64 id)
 }
 
 /**
- * p2m_guest_find() - the guest with a number
+ * p2m_guest_find() - find the guest with this number
  * @id: the number, not 0
  *
  * Context: process context; may sleep.
- * Return: the guest, with a reference to be dropped by p2m_guest_put(); or NULL.
+ * Return: the guest, with a reference for p2m_guest_put(); or NULL.
  */
 struct p2m_guest *p2m_guest_find(u64 id)
 {
@@ -210,8 +210,8 @@ struct p2m_guest *p2m_guest_find(u64 id)
 }
 
 /**
- * p2m_guests_totals() - what all guests together have
- * @totals: where to
+ * p2m_guests_totals() - add up what all guests have
+ * @totals: gets the sums
  *
  * Context: process context; may sleep.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Guests: their making, their end, and the list of them */
+/* Guests: how they are made, how they end, and the list of them */
 #ifndef _P2M_GUESTS_H
 #define _P2M_GUESTS_H
 
@@ -8,8 +8,8 @@
 /**
  * struct p2m_totals - what all guests together have; 0 when there are none
  * @guests: guests
- * @pages: pages that belong to maps; one that is part of a foreign mapping as well
- * counts again for that
+ * @pages: pages that belong to maps; one counts again for each foreign mapping
+ * that has it
  * @store: frames in stores
  */
 struct p2m_totals {

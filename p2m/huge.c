@@ -12,20 +12,20 @@
  *	                        512 entries, 512 pages <-------------'
  *
  * With one entry, the processor and KVM map the page as 2 MB wherever the
- * mapping's address allows.  Split, they must not: each frame has a type of its
- * own.  It is enough for log-dirty, and copies nothing.  But what goes away or is
- * shared has to be a page of its own: a reference to any part of a large page is
- * one to all of it.  So a page operation shatters it first, which copies.
+ * address of the mapping allows it.  With 512 they must not, because each frame
+ * has a type of its own.  To split is enough for log-dirty, and copies nothing.
+ * But a page that goes away or is shared must belong to one frame alone,
+ * because a reference to any part of a large page is a reference to all of it.
+ * So such work shatters the large page first, which copies it.
  *
- * One entry of 2 MB holds one reference of its page, an entry of 4 KB one as well.
- * Of a chunk, either all frames have the parts of one large page, each in its own
- * place, or none has a part of any.
+ * Each entry has one reference to its page: one entry of 2 MB has one, 512
+ * entries of 4 KB have 512.  Either all frames of a chunk have the parts of one
+ * large page, each in its place, or no frame has a part of any.
  */
 
 #include <linux/highmem.h>
 #include <linux/pagemap.h>
 
-#include "compat.h"
 #include "huge.h"
 #include "page.h"
 #include "walk.h"
@@ -36,8 +36,8 @@
  * @gfn: a frame of the chunk
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EEXIST if something of the chunk is there, or not all of it is the
- * guest's; -ENOMEM if there is no such page, which is nothing unusual.
+ * Return: 0; -EEXIST if the chunk has entries, or the guest ends in it; -ENOMEM
+ * if there is no such page, which is nothing unusual.
  */
 int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -59,12 +59,12 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_split() - make 512 entries of one of 2 MB, if it is one
+ * p2m_split() - make 512 entries of one of 2 MB; do nothing if it is not one
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * The frames have the same page as before.  Mappings of 2 MB are not undone, nor
- * those that are about to be made: p2m_unmap() the chunk before putting it.
+ * The frames have the same page as before.  Mappings of 2 MB stay, and faults
+ * may be about to make some: so p2m_unmap() the chunk before the hold ends.
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0 or -ENOMEM.
@@ -84,15 +84,16 @@ int p2m_split(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_merge() - make one entry of 512 of one page, undoing p2m_split()
+ * p2m_merge() - undo p2m_split(): make one entry of 512 with one page
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * A mapping that has a page table for the chunk keeps it, so that the processor
- * and KVM go on mapping 4 KB there, until it is mapped anew.
+ * A mapping that has a page table for the chunk keeps it.  So the processor and
+ * KVM go on mapping 4 KB there, until the chunk is mapped anew.
  *
  * Context: process context, holding @gfn.
- * Return: was it done?  If not, the frames differ in page, type or dirtiness.
+ * Return: whether it was done; not if the frames differ in page, type or
+ * dirtiness.
  */
 bool p2m_merge(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -128,8 +129,8 @@ bool p2m_is_large(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /*
- * Give each frame of a chunk, which is taken, a page of its own instead of its part of
- * the large one; but none, if the part is poisoned.
+ * The chunk is taken.  Give each frame a page of its own instead of its part of
+ * the large page; but if the part is poisoned, the frame is broken.
  */
 static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 			   struct list_head *pages)
@@ -152,7 +153,7 @@ static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
 	}
 }
 
-/* Pages for as many frames, on @list; or -ENOMEM, with what there is on it. */
+/* Allocate pages on @list. After -ENOMEM there are some. */
 static int p2m_list_alloc(struct list_head *list, unsigned int nr)
 {
 	struct page *page;
@@ -191,7 +192,7 @@ static bool p2m_pick_chunk(struct p2m_guest *guest, unsigned long first)
 	return true;
 }
 
-/* Take all frames of a chunk, which are picked; or give them back. */
+/* Take all frames of a chunk, which are picked; or give all of them back. */
 static int p2m_take_chunk(struct p2m_guest *guest, unsigned long first)
 {
 	if (p2m_take(guest, first, P2M_CHUNK_GFNS) == P2M_CHUNK_GFNS)
@@ -200,7 +201,7 @@ static int p2m_take_chunk(struct p2m_guest *guest, unsigned long first)
 	return -EBUSY;
 }
 
-/* The chunk is picked, and there are as many @pages as it has frames. */
+/* The chunk is picked, and there is one of @pages for each frame. */
 static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
 			  struct list_head *pages)
 {
@@ -220,16 +221,18 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
 }
 
 /**
- * p2m_shatter() - see to it that each frame of a chunk has a page of its own
+ * p2m_shatter() - give each frame of a chunk with a large page a page of its
+ * own
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * Allocates as many pages as it frees, but first.  A frame whose part of the page is
- * poisoned is broken afterwards.
+ * This needs memory for 512 pages before it frees the large one.  A frame with
+ * a poisoned part is broken afterwards.
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EBUSY if somebody else has a reference to a part of a larger page;
- * -ENOMEM.  After an error all is as before, though no longer mapped.
+ * Return: 0, also if there is no large page; -EBUSY if somebody else has a
+ * reference to a part of it; -ENOMEM.  After an error all is as before, but
+ * maybe no longer mapped.
  */
 int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -250,9 +253,7 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Collapse                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- Collapse ----------------------------------------------------- */
 
 /* Has each frame of the chunk a page of its own that can be written to? */
 static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
@@ -268,7 +269,7 @@ static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 	return true;
 }
 
-/* Copy the pages of a chunk, which is taken, if they are sound. */
+/* Copy the pages of a chunk, which is taken; -EBUSY if one is poisoned. */
 static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 			  struct page *large)
 {
@@ -294,7 +295,7 @@ static void p2m_replace_chunk(struct p2m_guest *guest, unsigned long first,
 
 	for (gfn = first; gfn < first + P2M_CHUNK_GFNS; gfn++) {
 		entry = p2m_get_entry(&guest->map, gfn);
-		/* Written to is the whole if a part is. */
+		/* If one frame is dirty, the whole chunk is. */
 		new.val |= entry.val & P2M_D;
 		p2m_pages_free(p2m_entry_page(entry), P2M_4K);
 	}
@@ -329,7 +330,7 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 
 	if (!p2m_pick_chunk(guest, first))
 		return -EBUSY;
-	/* It was asked for: so let there be some effort. */
+	/* The caller asked for it, so make some effort. */
 	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY);
 	if (!large) {
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
@@ -341,7 +342,7 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 	return err;
 }
 
-/* Collapse what is held, if that is a chunk. */
+/* Collapse the frames that are held, if they are a chunk. */
 static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long nr, struct p2m_range *range)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The gfn->pfn map: EPT-format tables.  See map.h for the format.  Knows
- * nothing of address spaces, files, or what the types are for.
+ * The gfn->pfn map: tables in EPT's format, see map.h.  This file knows nothing
+ * of address spaces, files, or the meaning of types.
  */
 
 #include <linux/gfp.h>
@@ -55,9 +55,9 @@ static void p2m_table_free(u64 *table)
 }
 
 /*
- * The entry of @gfn at @level or, if there is a leaf or nothing above that, what
- * is there; and its place.  Under RCU, or holding @gfn.  The entry is read once:
- * where there was nothing, a table may have appeared since.
+ * Find the entry of @gfn at @level, and its place.  If there is a leaf or
+ * nothing at a higher level, find that.  Under RCU, or holding @gfn.  The entry
+ * is read once: a table may have appeared since where there was nothing.
  */
 static u64 p2m_find_entry(struct p2m_map *map, unsigned long gfn,
 			  unsigned int level, u64 **slot)
@@ -68,7 +68,9 @@ static u64 p2m_find_entry(struct p2m_map *map, unsigned long gfn,
 
 	for (;;) {
 		*slot = &table[p2m_index(gfn, at)];
-		/* An address dependency; pairs with who puts a table there. */
+		/*
+		 * An address dependency; pairs with the store of a table there.
+		 */
 		entry = READ_ONCE(**slot);
 		if (at == level || !p2m_is_table(entry))
 			return entry;
@@ -77,7 +79,7 @@ static u64 p2m_find_entry(struct p2m_map *map, unsigned long gfn,
 	}
 }
 
-/* The place at @level, with the tables made that are missing; or NULL. */
+/* The place at @level; makes the tables that are missing. Or NULL. */
 static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn,
 			  unsigned int level)
 {
@@ -93,8 +95,9 @@ static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn,
 			if (!table)
 				return NULL;
 			/*
-			 * Full barrier: the table is empty before it is there.
-			 * Another chunk's holder may be adding it as well.
+			 * Full barrier: the table is zeroed before it is
+			 * visible.  The holder of another chunk may add it at
+			 * the same time.
 			 */
 			entry = cmpxchg64(slot, 0, p2m_table_entry(table));
 			if (entry)
@@ -102,7 +105,7 @@ static u64 *p2m_make_slot(struct p2m_map *map, unsigned long gfn,
 			else
 				entry = p2m_table_entry(table);
 		}
-		/* A frame of 2 MB: they have to be split first. */
+		/* An entry of 2 MB: it has to be split first. */
 		if (WARN_ON_ONCE(!p2m_is_table(entry)))
 			return NULL;
 		at--;
@@ -120,7 +123,7 @@ static void p2m_count_leaf(struct p2m_map *map, u64 leaf, long sign)
 		     sign * (1L << p2m_entry_order(entry)));
 }
 
-/* Note in the page of an entry whose it is. */
+/* Note in a page which frame has it. */
 static void p2m_set_owner(struct p2m_map *map, unsigned long gfn,
 			  struct p2m_entry entry)
 {
@@ -190,12 +193,12 @@ void p2m_map_destroy(struct p2m_map *map,
 }
 
 /**
- * p2m_lookup() - what the map says of @gfn at this instant
+ * p2m_lookup() - what the map says of a frame at this instant
  * @map: the map
  * @gfn: the frame, below P2M_MAX_GFNS
  *
- * Takes no lock.  The entry is whole, but may be another one by the time that
- * this returns.  To act on it, hold @gfn and use p2m_get_entry().
+ * Takes no lock.  The entry is whole, but may have changed when this returns.
+ * To act on it, hold @gfn and use p2m_get_entry().
  *
  * Context: any.
  * Return: the entry that covers @gfn; an empty one (mmio_dm) if there is none.
@@ -216,7 +219,7 @@ struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn)
  * @gfn: the frame, below P2M_MAX_GFNS
  *
  * Context: holding @gfn.
- * Return: the entry that covers @gfn, which stays until the caller changes it or
+ * Return: the entry that covers @gfn.  It stays until the caller changes it or
  * puts @gfn.
  */
 struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn)
@@ -227,7 +230,7 @@ struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn)
 	return (struct p2m_entry){ p2m_find_entry(map, gfn, 0, &slot) };
 }
 
-/* What was in a place of level 1 is not any more. */
+/* A table is no longer in its place of level 1. */
 static void p2m_drop_table(struct p2m_map *map, u64 *table)
 {
 	unsigned int i;
@@ -238,19 +241,19 @@ static void p2m_drop_table(struct p2m_map *map, u64 *table)
 }
 
 /**
- * p2m_set_entry() - change what the map says of frames that the caller holds
+ * p2m_set_entry() - change the entry of frames that the caller holds
  * @map: the map
  * @gfn: the first frame, below P2M_MAX_GFNS, aligned to @order
  * @order: P2M_4K or P2M_2M
- * @entry: what it is to say
+ * @entry: the new entry
  *
- * An entry of 2 MB may replace 512 of one frame; what their pages were is the
- * caller's affair.  For the other way see p2m_split_entry().
+ * An entry of 2 MB may replace 512 entries of 4 KB; the caller looks after
+ * their pages.  For the other way see p2m_split_entry().
  *
  * Context: process context, holding [@gfn, @gfn + 2^@order); may sleep if @gfn
  * has no entry of this order.
- * Return: 0, always if @gfn had an entry of this order; -ENOMEM if a table was
- * needed.
+ * Return: 0; -ENOMEM if a table was needed, which is only if @gfn had no entry
+ * of this order.
  */
 int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 		  struct p2m_entry entry)
@@ -265,7 +268,7 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 		return -ENOMEM;
 	old = *slot;
 	p2m_set_owner(map, gfn, entry);
-	/* What is in the page comes before the entry, for p2m_lookup(). */
+	/* The contents of the page come before the entry, for p2m_lookup(). */
 	smp_store_release(slot, entry.val);
 	p2m_count_leaf(map, entry.val, 1);
 	if (order && p2m_is_table(old))
@@ -278,10 +281,11 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 /**
  * p2m_split_entry() - make 512 entries of one of 2 MB
  * @map: the map
- * @gfn: a frame, below P2M_MAX_GFNS; if its entry is not of 2 MB, nothing is done
+ * @gfn: a frame, below P2M_MAX_GFNS; if its entry is not of 2 MB, nothing is
+ * done
  *
- * The new ones have the old one's type, dirtiness, and pages one after another;
- * references to these are the caller's affair.
+ * The new entries have the type and dirtiness of the old one, and its parts in
+ * order.  The caller looks after the references to these.
  *
  * Context: process context, holding @gfn's chunk; may sleep.
  * Return: 0 or -ENOMEM.
@@ -305,20 +309,20 @@ int p2m_split_entry(struct p2m_map *map, unsigned long gfn)
 		if (entry & P2M_RWX)
 			entry += 1ULL << P2M_PFN_SHIFT;
 	}
-	/* The entries come before what points to them; see p2m_find_entry(). */
+	/* The entries come before the pointer to them; see p2m_find_entry(). */
 	smp_store_release(slot, p2m_table_entry(table));
 	return 0;
 }
 
 /**
- * p2m_next_chunk() - pass over chunks of which the map says nothing
+ * p2m_next_chunk() - pass over chunks that have no entries
  * @map: the map
  * @gfn: where to start
  * @end: where to stop, at most P2M_MAX_GFNS
  *
- * Context: any; what is found may be out of date.
- * Return: @gfn if its chunk has entries; else the first frame after it of a chunk
- * that has; else @end.
+ * Context: any; the result may be out of date.
+ * Return: @gfn if its chunk has entries; else the first frame of the next chunk
+ * that has some; else @end.
  */
 unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 			     unsigned long end)

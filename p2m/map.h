@@ -2,27 +2,27 @@
 /*
  * The gfn->pfn map of one guest.
  *
- * The tables are those of EPT: four levels of 512 entries, eight bytes each.
- * A leaf is in a table of level 0 and maps a frame, or of level 1 and maps 2 MB:
+ * The tables are those of EPT: four levels of 512 entries, eight bytes each.  A
+ * leaf of level 0 maps a frame.  A leaf of level 1 maps 2 MB:
  *
  *	 63 58 57 56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
  *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
  *	|  0  |G |S | type |       pfn        |  0  |D|0|PS| 0  |X|W|R|
  *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
  *
- * R, W, X: what the guest may do, which follows from the type.  PS: this maps
- * 2 MB.  D: written to since log-dirty last looked, whatever the type is by now.
- * S, G: for types paged and paging_in, who has the contents: the store, the pager,
- * or both; neither, if they are lost.  These have no page: what the pager has was
- * given a number when it went, which is where the pfn was.
- * The type is where hardware ignores it.  An entry of 0 has type mmio_dm: nothing
- * there.
+ * R, W, X: what the guest may do; this follows from the type.  PS: the entry
+ * maps 2 MB.  D: the frame was written since log-dirty last looked, whatever
+ * its type is now.  S, G: the store, the pager, or both have the contents of a
+ * frame of type paged or paging_in; if none has, they are lost.  These types
+ * have no page.  If the pager has the contents, the place of the pfn has the
+ * number of the eviction.  Hardware ignores the bits of the type.  An entry of
+ * 0 has type mmio_dm: nothing there.
  *
- * A table of level 0 maps one chunk of the range lock.  So whoever holds a frame
- * has its whole table to itself, and the place in level 1 that points to it, and
- * may replace 512 entries by one or one by 512.  A table that was replaced is
- * freed by RCU, for those that look things up without the lock.  Tables above are
- * only ever added to while the guest lives.
+ * A table of level 0 maps one chunk of the range lock.  So a task that holds a
+ * frame has its whole table for itself, and the entry of level 1 that points to
+ * the table.  It may replace 512 entries by one, or one by 512.  A replaced
+ * table is freed by RCU, because of lookups that do not hold.  Tables above
+ * level 0 are only added while the guest lives.
  */
 #ifndef _P2M_MAP_H
 #define _P2M_MAP_H
@@ -48,8 +48,9 @@
 #define P2M_WHERE		(P2M_STORED | P2M_PAGER)
 
 /*
- * How to allocate what a guest is charged for: as hard as can be without killing for
- * it.  A service says ENOMEM then; for a touch see p2m_fault_oom().
+ * How to allocate memory that is charged to a guest: as hard as possible
+ * without killing for it.  Then a call returns ENOMEM; for a touch see
+ * p2m_fault_oom().
  */
 #define P2M_GFP_HARD		(__GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 #define P2M_GFP_KERNEL		(GFP_KERNEL_ACCOUNT | P2M_GFP_HARD)
@@ -69,15 +70,15 @@
 #define P2M_TYPES(x)							\
 	x(mmio_dm,	0)		/* nothing there */		\
 	x(ram_rw,	P2M_RWX)	/* a page */			\
-	x(logdirty,	P2M_R | P2M_X)	/* a page; to be told of writes */ \
-	x(shared,	P2M_R | P2M_X)	/* a page that others may have too */ \
-	x(paging_out,	P2M_RWX)	/* nominated: a page, on its way out */ \
+	x(logdirty,	P2M_R | P2M_X)	/* a page; writes are reported */ \
+	x(shared,	P2M_R | P2M_X)	/* a page, maybe others' too */ \
+	x(paging_out,	P2M_RWX)	/* a page, nominated */ \
 	x(paged,	0)		/* in the store, or with the pager */ \
 	x(paging_in,	0)		/* the pager has been asked for it */ \
 	x(pod,		0)		/* to be populated on demand */	\
-	x(prepped,	P2M_RWX)	/* a page, filled; not resumed yet */ \
+	x(prepped,	P2M_RWX)	/* a page, not resumed yet */ \
 	x(broken,	0)		/* lost: its page was poisoned */ \
-	x(taken,	P2M_RWX)	/* a page that a holder takes; see page.c */
+	x(taken,	P2M_RWX)	/* a page, taken: see page.c */
 
 /** enum p2m_type - what a gfn is */
 enum p2m_type {
@@ -89,15 +90,15 @@ enum p2m_type {
 
 /**
  * struct p2m_entry - what the map says of one gfn, or of 2 MB of them
- * @val: as in the table
+ * @val: the value in the table
  */
 struct p2m_entry {
 	u64 val;
 };
 
 /**
- * struct p2m_type_counts - one CPU's share of how many gfns are of each type
- * @nr: by type; that of mmio_dm is not kept
+ * struct p2m_type_counts - one CPU's share of the number of gfns of each type
+ * @nr: by type; mmio_dm is not counted
  */
 struct p2m_type_counts {
 	long nr[P2M_NR_TYPES];
@@ -142,10 +143,10 @@ static inline struct p2m_entry p2m_clean_entry(struct p2m_entry entry)
 	return (struct p2m_entry){ entry.val & ~P2M_D };
 }
 
-/* What the guest may do with frames of a type: bits of P2M_RWX; 0 if it has no page */
+/* What the guest may do: bits of P2M_RWX; 0 if the type has no page */
 extern const u64 p2m_type_access[];
 
-/* An entry of this type; the page, of 4 KB, is NULL for a type that has none. */
+/* An entry of 4 KB; @page is NULL for a type that has no page. */
 static inline struct p2m_entry p2m_make_entry(enum p2m_type type,
 					      struct page *page)
 {
@@ -159,9 +160,9 @@ static inline struct p2m_entry p2m_make_entry(enum p2m_type type,
 }
 
 /*
- * The same page, order and dirtiness, of another type.  If that has no page, the page
- * is left out; if its contents are not elsewhere, so is where they are, and their
- * number.
+ * The entry with another type, and the same order and dirtiness.  Its page
+ * stays if the new type has one.  Where its contents are, and the number, stay
+ * if the new type has them elsewhere.
  */
 static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
 						enum p2m_type type)
@@ -176,7 +177,7 @@ static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
 	return new;
 }
 
-/* The same type, order and dirtiness, with another page, of that order. */
+/* The entry with another page of its order. */
 static inline struct p2m_entry p2m_repage_entry(struct p2m_entry entry,
 						struct page *page)
 {
@@ -186,8 +187,12 @@ static inline struct p2m_entry p2m_repage_entry(struct p2m_entry entry,
 	return new;
 }
 
-/* As dirty as before, but its contents are @where (P2M_WHERE), or lost if that is 0. */
-static inline struct p2m_entry p2m_paged_entry(struct p2m_entry entry, u64 where)
+/*
+ * The entry when its contents are elsewhere: @where has bits of P2M_WHERE; 0
+ * means that they are lost.  It is as dirty as before.
+ */
+static inline struct p2m_entry p2m_paged_entry(struct p2m_entry entry,
+					       u64 where)
 {
 	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
 
@@ -213,13 +218,15 @@ static inline bool p2m_entry_with_pager(struct p2m_entry entry)
 	return entry.val & P2M_PAGER;
 }
 
-/* What an entry of type paged or paging_in was numbered with: bits 0 to 39 of it. */
+/*
+ * The number of the eviction of a paged or paging_in entry: its bits 0 to 39.
+ */
 static inline u64 p2m_entry_number(struct p2m_entry entry)
 {
 	return (entry.val & P2M_PFN_MASK) >> P2M_PFN_SHIFT;
 }
 
-/* The same, with this number, instead of 0. */
+/* The entry with this number, if it had 0. */
 static inline struct p2m_entry p2m_number_entry(struct p2m_entry entry,
 						u64 number)
 {
@@ -228,7 +235,7 @@ static inline struct p2m_entry p2m_number_entry(struct p2m_entry entry,
 	};
 }
 
-/* The page of an entry that has one, else NULL; the first one, if it is 2 MB. */
+/* The page of an entry, the first one if it is 2 MB; or NULL. */
 static inline struct page *p2m_entry_page(struct p2m_entry entry)
 {
 	if (!(entry.val & P2M_RWX))
@@ -236,7 +243,7 @@ static inline struct page *p2m_entry_page(struct p2m_entry entry)
 	return pfn_to_page((entry.val & P2M_PFN_MASK) >> P2M_PFN_SHIFT);
 }
 
-/* The page of @gfn, in the entry that covers it; or NULL. */
+/* The page of @gfn, which this entry covers; or NULL. */
 static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
 					     unsigned long gfn)
 {
@@ -248,8 +255,8 @@ static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
 }
 
 /*
- * A page that its frame, or its chunk, has for itself, and may be touched; it says
- * whose it is: for p2m_audit().
+ * A frame, or a chunk, has this page for itself, and may be touched.  The page
+ * says whose it is, for p2m_audit().
  */
 static inline bool p2m_type_is_ram(enum p2m_type type)
 {
@@ -261,7 +268,7 @@ static inline bool p2m_is_ram(struct p2m_entry entry)
 	return p2m_type_is_ram(p2m_entry_type(entry));
 }
 
-/* What page_private() says, of a large page that of its first part. */
+/* The value of page_private(); for a large page that of its first part. */
 static inline unsigned long p2m_page_owner(struct p2m_map *map,
 					   unsigned long gfn)
 {
@@ -270,7 +277,8 @@ static inline unsigned long p2m_page_owner(struct p2m_map *map,
 
 int p2m_map_init(struct p2m_map *map, struct p2m_rangelock *lock);
 void p2m_map_destroy(struct p2m_map *map,
-		     void (*drop)(struct p2m_entry entry, void *arg), void *arg);
+		     void (*drop)(struct p2m_entry entry, void *arg),
+		     void *arg);
 
 struct p2m_entry p2m_lookup(struct p2m_map *map, unsigned long gfn);
 struct p2m_entry p2m_get_entry(struct p2m_map *map, unsigned long gfn);
@@ -282,8 +290,8 @@ unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type);
 
 /*
- * Go through the entries of [@gfn, @end), which are held: each comes once, with the
- * first frame of it that is not before @gfn.
+ * Go through the entries of [@gfn, @end), which are held.  Each comes once,
+ * with its first frame that is not before @gfn.
  */
 #define p2m_for_each_entry(map, gfn, entry, end)			\
 	for (; (gfn) < (end) && ((entry) = p2m_get_entry(map, gfn), true); \

@@ -1,25 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The pages of guests; and how to take one.
+ * The pages of guests, and how to take one.
  *
- * A PAGE belongs to the map: one reference for each entry, from when it is set until
- * it is cleared; but one for all that share it (sharing.c).  The processor's tables
- * hold references of their own; KVM's nested tables hold none.
+ * A PAGE belongs to the map. Each entry has one reference to its page from when
+ * it is set until it is cleared; but a shared page has one for all its sharers
+ * (sharing.c). Page tables of processes have references of their own. KVM's
+ * nested tables have none.
  *
- * TO TAKE a page is to see to it that nobody else can reach it: to store its contents
- * elsewhere, to share it, to copy it, or to free it.  The caller holds the frames.
+ * TO TAKE a page means that nobody else can reach it any more: to store its
+ * contents elsewhere, to share it, to copy it, or to free it. The caller holds
+ * the frames.
  *
- *	p2m_pick()	makes a frame's entry "taken": no fault that comes now maps
- *			the page, and none that has found it makes it writable
- *	p2m_take()	for all that was picked of a batch: waits for the faults that
- *			have found the pages, by their page locks; zaps; and gives
- *			back the pages that somebody else still references
+ *	p2m_pick()	gives a frame's entry the type "taken".  From now on
+ *			no fault maps the page, and none makes it writable.
+ *	p2m_take()	does the rest for all picked frames of a batch.  It
+ *			waits for faults that have already found a page (they
+ *			hold its page lock), zaps the frames once, and gives
+ *			back each page that somebody else still references.
  *
- * After that no reference can come: not from the map, whose entry says so, nor from
- * page tables, which were zapped.  (A lockless walker that saw the old page table
- * entry looks again after it has raised the count, and drops it.)  The caller makes
- * of each entry that is "taken" what it wants, or gives it back.  None is left when
- * the hold ends.
+ * Then no new reference can come: not from the map, because the entry says
+ * "taken", and not from page tables, because the frames were zapped. (A
+ * lockless walker that saw the old page table entry raises the count, looks
+ * again, and drops it.) The caller changes each "taken" entry into what it
+ * wants, or gives it back. When the hold ends, no entry is "taken".
  *
  *	           pick                     take
  *	 ram_rw ----------> taken, mapped ------> taken, the caller's
@@ -39,15 +42,14 @@
 #include "compat.h"
 #include "page.h"
 
-/* Kept apart from the guests' own counters, so as to find what they lose. */
+/* Kept apart from the guests' own counters, to find what these lose. */
 static DEFINE_PER_CPU(long, p2m_total_pages);
 
 /**
- * p2m_pages_total() - pages that belong to maps
+ * p2m_pages_total() - how many pages belong to maps
  *
  * Context: any.
- * Return: how many; a page that is part of a foreign mapping as well counts again
- * for that.
+ * Return: the number; a page counts again for each foreign mapping that has it.
  */
 u64 p2m_pages_total(void)
 {
@@ -60,8 +62,8 @@ u64 p2m_pages_total(void)
 }
 
 /**
- * p2m_page_alloc() - a page for the map
- * @gfp: __GFP_ZERO if it is not going to be filled; else 0
+ * p2m_page_alloc() - allocate a page of 4 KB for the map
+ * @gfp: __GFP_ZERO for a zero page; 0 if the caller fills it
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL.
@@ -76,9 +78,9 @@ struct page *p2m_page_alloc(gfp_t gfp)
 }
 
 /**
- * p2m_huge_alloc() - a page of 2 MB for the map
- * @gfp: __GFP_ZERO if it is not going to be filled; and how hard to try, which is
- * else not at all
+ * p2m_huge_alloc() - allocate a page of 2 MB for the map
+ * @gfp: __GFP_ZERO for a zero page; flags that say how hard to try (without
+ * them: not at all)
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL, which is nothing unusual.
@@ -93,14 +95,14 @@ struct page *p2m_huge_alloc(gfp_t gfp)
 	if (!folio)
 		return NULL;
 	folio_mark_uptodate(folio);
-	folio->index = 0;		/* anything, but below the end */
+	folio->index = 0;		/* any that is below the end */
 	this_cpu_add(p2m_total_pages, P2M_CHUNK_GFNS);
 	return folio_page(folio, 0);
 }
 
 /**
- * p2m_page_hold() - one more reference to a page of 4 KB, for p2m_pages_free()
- * @page: the page
+ * p2m_page_hold() - take one more reference to a page of 4 KB
+ * @page: the page; p2m_pages_free() drops the reference
  *
  * Context: any.
  */
@@ -115,7 +117,7 @@ void p2m_page_hold(struct page *page)
  * @page: the page
  *
  * Context: any.
- * Return: whether there are; false if it is poisoned.
+ * Return: whether there are; false if the page is poisoned.
  */
 bool p2m_page_is_zero(struct page *page)
 {
@@ -131,11 +133,11 @@ bool p2m_page_is_zero(struct page *page)
 }
 
 /**
- * p2m_pages_free() - drop an entry's reference to its page, or p2m_page_hold()'s
+ * p2m_pages_free() - drop a reference that an entry or p2m_page_hold() has
  * @page: the page
- * @order: of the entry
+ * @order: the order of the entry
  *
- * If it is poisoned, nobody is given it again: see poison.c.
+ * A poisoned page is never given to anybody again: see poison.c.
  *
  * Context: any.
  */
@@ -147,12 +149,14 @@ void p2m_pages_free(struct page *page, unsigned int order)
 }
 
 /**
- * p2m_page_copy() - copy a page of 4 KB, or a part of one, that may be poisoned
+ * p2m_page_copy() - copy a page, or a part of one, of 4 KB, that may be
+ * poisoned
  * @to: where to
  * @from: where from
  *
  * Context: process context, holding no page lock; may sleep.
- * Return: 0; -EHWPOISON if @from is poisoned, and what is in @to does not count.
+ * Return: 0; -EHWPOISON if @from is poisoned; then the contents of @to do not
+ * count.
  */
 int p2m_page_copy(struct page *to, struct page *from)
 {
@@ -168,19 +172,19 @@ int p2m_page_copy(struct page *to, struct page *from)
 	kunmap_local(src);
 	if (!left)
 		return 0;
-	/* Nobody may have told the memory manager so far. */
+	/* Maybe nobody has told the memory manager so far. */
 	if (IS_ENABLED(CONFIG_MEMORY_FAILURE))
 		memory_failure(page_to_pfn(from), 0);
 	return -EHWPOISON;
 }
 
 /**
- * p2m_pages_poisoned() - is any of the pages of an entry poisoned?
+ * p2m_pages_poisoned() - is any page of an entry poisoned?
  * @page: the first one
- * @order: of the entry
+ * @order: the order of the entry
  *
  * Context: any.
- * Return: whether there is one.
+ * Return: whether one is.
  */
 bool p2m_pages_poisoned(struct page *page, unsigned int order)
 {
@@ -193,10 +197,11 @@ bool p2m_pages_poisoned(struct page *page, unsigned int order)
 }
 
 /*
- * Unmap frames from every VMM, and through the notifiers from KVM.  A touch from now
- * on is a fault.  Costs KVM its mmu_lock, so do many at once.
+ * Unmap frames from every VMM and, through its notifiers, from KVM. The next
+ * touch is a fault. This takes KVM's mmu_lock, so do many at once.
  */
-static void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+static void p2m_zap(struct p2m_guest *guest, unsigned long gfn,
+		    unsigned long nr)
 {
 	unmap_mapping_range(guest->inode->i_mapping,
 			    (loff_t)gfn << PAGE_SHIFT,
@@ -204,13 +209,13 @@ static void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr
 }
 
 /**
- * p2m_unmap() - see to it that nobody maps frames, nor is about to
+ * p2m_unmap() - after this nobody maps frames, nor is about to map them
  * @guest: the guest
  * @gfn: first frame
  * @nr: how many
  *
- * The entries must be of no type by which a fault would map them, or make them
- * writable, but still have their pages.
+ * The caller has changed the entries to types that no fault maps or makes
+ * writable. They still have their pages.
  *
  * Context: process context, holding the frames; may sleep.
  */
@@ -223,15 +228,17 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 	struct page *page;
 
 	/*
-	 * Either we find the page locked, or who locks it after us finds what we
-	 * made of the entry.  Pairs with smp_mb() in p2m_page_mkwrite().
+	 * Either we find the page locked, or a fault that locks it later sees
+	 * the new entry. Pairs with smp_mb() in p2m_page_mkwrite().
 	 */
 	smp_mb();
 	while (i < end) {
 		entry = p2m_get_entry(&guest->map, i);
 		page = p2m_entry_page(entry);
 		folio = page ? page_folio(page) : NULL;
-		/* Parts of a large page are side by side: once for all of them. */
+		/*
+		 * Parts of a large page are neighbours: once for all of them.
+		 */
 		if (folio && folio != last) {
 			folio_wait_locked(folio);
 			mapped = mapped || folio_mapped(folio);
@@ -242,16 +249,18 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 			i = p2m_next_chunk(&guest->map, i, end);
 	}
 	/*
-	 * A zap is dear, even of nothing.  What is not mapped by now is not going
-	 * to be: the frames are held, and KVM has only what page tables have.
+	 * A zap is expensive even if nothing is mapped. What is not mapped now
+	 * will not be: the frames are held, and KVM maps only what page tables
+	 * map.
 	 */
 	if (mapped)
 		p2m_zap(guest, gfn, nr);
 }
 
 /*
- * Is it of no use to take the page of an entry?  Somebody besides the map and page
- * tables has a reference, or it is poisoned; a large one is to be shattered then.
+ * Is there no use in taking this page? Somebody besides the map and page tables
+ * has a reference, or it is poisoned. (A poisoned part of a large page is left
+ * behind when that is shattered.)
  */
 static bool p2m_page_is_busy(struct page *page)
 {
@@ -262,15 +271,13 @@ static bool p2m_page_is_busy(struct page *page)
 }
 
 /**
- * p2m_pick() - let a frame's page be taken by the next p2m_take()
+ * p2m_pick() - let the next p2m_take() take a frame's page
  * @guest: the guest
- * @gfn: the frame
- *
- * If its entry is of 2 MB, all of it is picked.
+ * @gfn: the frame; if its entry is of 2 MB, all of it is picked
  *
  * Context: process context, holding @gfn.
- * Return: was it done?  If not, it has no page of its own; or somebody references
- * that, or it is poisoned.
+ * Return: true if it is picked; false if the frame has no page of its own, or
+ * somebody references the page, or it is poisoned.
  */
 bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -285,13 +292,13 @@ bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_take() - take the pages of those frames that were picked
+ * p2m_take() - take the pages of the frames that were picked
  * @guest: the guest
  * @gfn: the first frame
  * @nr: how many, of one chunk
  *
- * What of them is of type taken after that nobody maps or references, but the map.
- * The others are as they were before they were picked.
+ * Nobody but the map has a reference to the page of a frame that is of type
+ * taken after this. Other frames are as they were before they were picked.
  *
  * Context: process context, holding the frames; may sleep.
  * Return: how many frames are taken.
@@ -299,7 +306,8 @@ bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
 unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
 		       unsigned long nr)
 {
-	unsigned long end = gfn + nr, first = end, last = gfn, taken = 0, i = gfn;
+	unsigned long end = gfn + nr, first = end, last = gfn;
+	unsigned long taken = 0, i = gfn;
 	struct p2m_entry entry;
 
 	p2m_for_each_entry(&guest->map, i, entry, end) {
@@ -322,7 +330,7 @@ unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_give_back() - undo p2m_pick(), and p2m_take()
+ * p2m_give_back() - undo p2m_pick() and p2m_take()
  * @guest: the guest
  * @gfn: the first frame
  * @nr: how many, of one chunk
@@ -331,7 +339,8 @@ unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
  *
  * Context: process context, holding the frames.
  */
-void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
+void p2m_give_back(struct p2m_guest *guest, unsigned long gfn,
+		   unsigned long nr)
 {
 	unsigned long end = gfn + nr;
 	struct p2m_entry entry;
@@ -342,9 +351,9 @@ void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 }
 
 /**
- * p2m_set_ram() - a frame has this page for itself from now on
+ * p2m_set_ram() - give a frame a page for itself
  * @guest: the guest
- * @gfn: the frame, which has an entry of the order of the page
+ * @gfn: the frame; its entry has the order of the page
  * @page: the page, with a reference for the map
  *
  * Context: process context, holding @gfn.
@@ -357,13 +366,13 @@ void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page)
 	p2m_change_entry(guest, gfn, p2m_repage_entry(entry, page));
 }
 
-/* p2m_type_ops: a page that is one entry's */
+/* p2m_type_ops.drop of an entry with a page of its own */
 void p2m_page_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	p2m_pages_free(p2m_entry_page(entry), p2m_entry_order(entry));
 }
 
-/* p2m_type_ops: a page must be this frame's, or from it on, and no other's. */
+/* p2m_type_ops.check: the page is this frame's, and no other frame's. */
 const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
 			   struct p2m_entry entry)
 {
@@ -378,7 +387,7 @@ const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
 	       NULL : "has a page that is another's";
 }
 
-/* p2m_type_ops: no frame is taken when all of the guest is held. */
+/* p2m_type_ops.check: when all of the guest is held, no frame is taken. */
 const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry)
 {
@@ -388,7 +397,7 @@ const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
 /**
  * p2m_set_broken() - the contents of a frame are lost
  * @guest: the guest
- * @gfn: the frame, which has an entry of 4 KB.  Its page is the caller's now.
+ * @gfn: the frame; its entry is of 4 KB, and its page is the caller's now
  *
  * Context: process context, holding @gfn.
  */

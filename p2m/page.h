@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The pages of guests, and the entries that have them */
+/* The pages of guests, and the entries that have a page */
 #ifndef _P2M_PAGE_H
 #define _P2M_PAGE_H
 
@@ -20,7 +20,8 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
 bool p2m_pick(struct p2m_guest *guest, unsigned long gfn);
 unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,
 		       unsigned long nr);
-void p2m_give_back(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
+void p2m_give_back(struct p2m_guest *guest, unsigned long gfn,
+		   unsigned long nr);
 void p2m_set_ram(struct p2m_guest *guest, unsigned long gfn, struct page *page);
 void p2m_page_drop(struct p2m_guest *guest, struct p2m_entry entry);
 const char *p2m_page_check(struct p2m_guest *guest, unsigned long gfn,
@@ -29,7 +30,7 @@ const char *p2m_taken_check(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry);
 void p2m_set_broken(struct p2m_guest *guest, unsigned long gfn);
 
-/* Change the entry of a frame that has one of this order: cannot fail. */
+/* Change the entry of a frame that has one of this order. Cannot fail. */
 static inline void p2m_change_entry(struct p2m_guest *guest, unsigned long gfn,
 				    struct p2m_entry entry)
 {
@@ -38,7 +39,7 @@ static inline void p2m_change_entry(struct p2m_guest *guest, unsigned long gfn,
 	p2m_set_entry(&guest->map, round_down(gfn, 1UL << order), order, entry);
 }
 
-/* The same page, if the type has one, but of another type. */
+/* Give an entry another type. It keeps its page, if the type has one. */
 static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 				   enum p2m_type type)
 {
@@ -48,8 +49,8 @@ static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /*
- * The type for a page that is returned to its frame, or newly given to it, without
- * being written to.  See dirty.c.
+ * The type for a page that is returned to its frame, or newly given to it,
+ * without being written. See dirty.c.
  */
 static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
 					 struct p2m_entry entry)
@@ -58,7 +59,7 @@ static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
 							     p2m_ram_rw;
 }
 
-/* The page of a frame is the frame's own, to be touched again. */
+/* The frame has its page for itself, and can be touched again. */
 static inline void p2m_make_ram(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
@@ -66,15 +67,15 @@ static inline void p2m_make_ram(struct p2m_guest *guest, unsigned long gfn)
 	p2m_change_type(guest, gfn, p2m_ram_type(guest, entry));
 }
 
-/* Has somebody found a memory error in it?  Of a large page, in this part? */
+/* Was a memory error found in this page, or in this part of a large page? */
 static inline bool p2m_page_is_poisoned(struct page *page)
 {
 	return PageHWPoison(page);
 }
 
 /*
- * The references that the map has to the page of an entry.  If a large page has
- * entries of 4 KB, then 512 of them: see huge.c.
+ * How many references the map has to the page of an entry: 512 if a large page
+ * has entries of 4 KB (see huge.c), else 1.
  */
 static inline int p2m_page_refs(struct p2m_entry entry)
 {
@@ -83,7 +84,7 @@ static inline int p2m_page_refs(struct p2m_entry entry)
 	return P2M_CHUNK_GFNS;
 }
 
-/* Has nobody but the map a reference to the page of an entry that is not mapped? */
+/* The page of an entry is not mapped: is the map's reference the last one? */
 static inline bool p2m_page_is_last(struct p2m_entry entry)
 {
 	return page_count(p2m_entry_page(entry)) == p2m_page_refs(entry);

@@ -87,9 +87,7 @@ struct p2m_pager {
 	wait_queue_head_t	readers;
 };
 
-/* ------------------------------------------------------------------ */
-/* Who it is                                                           */
-/* ------------------------------------------------------------------ */
+/* ---- Who it is ---------------------------------------------------- */
 
 static struct p2m_pager *p2m_pager_of(struct p2m_guest *guest)
 {
@@ -174,9 +172,7 @@ static int p2m_pager_change(struct p2m_guest *guest, unsigned long gfn,
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Waiting for a frame                                                 */
-/* ------------------------------------------------------------------ */
+/* ---- Waiting for a frame ------------------------------------------ */
 
 /* What a task that waits for a frame waits on: a number that no other frame has. */
 static void *p2m_pager_key(struct p2m_guest *guest, unsigned long gfn)
@@ -257,9 +253,7 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 	return err == -EBUSY ? 0 : err;
 }
 
-/* ------------------------------------------------------------------ */
-/* A touch                                                             */
-/* ------------------------------------------------------------------ */
+/* ---- A touch ------------------------------------------------------ */
 
 /**
  * p2m_pager_is_there() - has a guest a pager?
@@ -304,9 +298,7 @@ int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write)
 	return -EAGAIN;
 }
 
-/* ------------------------------------------------------------------ */
-/* Coming and going                                                    */
-/* ------------------------------------------------------------------ */
+/* ---- Coming and going --------------------------------------------- */
 
 /* The pager is gone: @gfn, which was pending, is as before it was asked for. */
 static void p2m_pager_forget(struct p2m_guest *guest, unsigned long gfn)
@@ -418,9 +410,7 @@ int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Out                                                                 */
-/* ------------------------------------------------------------------ */
+/* ---- Out ---------------------------------------------------------- */
 
 static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
 				    unsigned long nr, struct p2m_range *range)
@@ -571,9 +561,7 @@ out:
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* In                                                                  */
-/* ------------------------------------------------------------------ */
+/* ---- In ----------------------------------------------------------- */
 
 /* A page with what the pager has at @addr; or -errno. */
 static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
@@ -717,9 +705,7 @@ int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_pager_resume_batch);
 }
 
-/* ------------------------------------------------------------------ */
-/* Events                                                              */
-/* ------------------------------------------------------------------ */
+/* ---- Events ------------------------------------------------------- */
 
 /* The next unread event, in order of gfn and round again; false if there is none. */
 static bool p2m_pager_next(struct p2m_pager *pager, struct p2m_event *event)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Paging: frames go to a store and come back when touched.
+ * Paging: frames go to the store, and come back when they are touched.
  *
  *	           take               evict
  *	 ram_rw ----------> taken -----------> paged
@@ -11,16 +11,12 @@
  *	   '-------------------------------------'
  *	                  populate
  *
- * The words are Xen's, but to take (page.c) is what Xen calls nominate.  The store
- * (store.c) is in the kernel, so nothing is needed but this module.  To take and to
- * evict is all under one hold, a batch of frames at a time: a touch of a frame of the
- * batch waits until the batch is done, and then brings the frame back.
+ * The words are Xen's, but for take (page.c), which Xen calls nominate.  The
+ * store (store.c) is in the kernel, so no other program is needed.  A batch of
+ * frames is taken and evicted under one hold.  A touch of one of these frames
+ * waits until the batch is done, and then brings the frame back.
  */
 
-#include <linux/sched/mm.h>
-#include <linux/sched/signal.h>
-
-#include "compat.h"
 #include "huge.h"
 #include "page.h"
 #include "paging.h"
@@ -28,19 +24,17 @@
 #include "trace.h"
 #include "walk.h"
 
-/* ------------------------------------------------------------------ */
-/* In                                                                  */
-/* ------------------------------------------------------------------ */
+/* ---- In ----------------------------------------------------------- */
 
 /**
  * p2m_paging_populate() - bring a frame back from the store
  * @guest: the guest
- * @gfn: the frame, of type paged
+ * @gfn: the frame, of type paged or paging_in
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page to be
- * had; -EIO if the store could not be read, or has it not.  After an error @gfn is
- * as before.
+ * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page; -EIO
+ * if the store cannot be read, or does not have the contents.  After an error
+ * @gfn is as before.
  */
 int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -79,25 +73,23 @@ static int p2m_page_in_frame(struct p2m_guest *guest, unsigned long gfn,
 	return p2m_paging_populate(guest, gfn) ?: 1;
 }
 
-/* Bring back what is paged of a batch, which is held. */
+/* Bring back the frames of a batch that are in the store. */
 static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr, struct p2m_range *range)
 {
 	return p2m_for_frames(guest, gfn, nr, range, p2m_page_in_frame);
 }
 
-/* ------------------------------------------------------------------ */
-/* Out                                                                 */
-/* ------------------------------------------------------------------ */
+/* ---- Out ---------------------------------------------------------- */
 
 /**
- * p2m_paging_take() - take the pages that can be paged out of a batch
+ * p2m_paging_take() - take the pages of a batch that can be paged out
  * @guest: the guest
  * @gfn: the first frame
  * @nr: how many, of one chunk
- * @range: no more than @max are taken, of which there were @done
+ * @range: stop when @done and the frames that are taken make @max
  *
- * Frames that are p2m_is_busy() after that had a page, but it could not be taken.
+ * A frame that is p2m_is_busy() after this has a page that could not be taken.
  *
  * Context: process context, holding the frames; may sleep.
  * Return: how many frames were looked at; -ENOMEM.
@@ -121,14 +113,15 @@ long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_paging_count() - count what came of a frame
+ * p2m_paging_count() - count a frame as moved, or as busy
  * @guest: the guest
- * @range: where to
- * @err: 0 if its page was taken, -EBUSY if it could not be
+ * @range: gets the count
+ * @err: 0 if the page was taken; -EBUSY if it could not be
  *
  * Context: process context.
  */
-void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range, int err)
+void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range,
+		      int err)
 {
 	range->done += !err;
 	range->busy += !!err;
@@ -137,8 +130,9 @@ void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range, int err)
 }
 
 /*
- * Move a frame that is taken to the store.  Returns -EBUSY if its page is poisoned, and
- * -ENOMEM if the store is full; then it is taken still.
+ * Move a frame, which is taken, to the store.  Returns -EBUSY if its page is
+ * poisoned, and -ENOMEM if the store is full.  After an error the frame is
+ * still taken.
  */
 static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -158,7 +152,7 @@ static int p2m_evict(struct p2m_guest *guest, unsigned long gfn)
 	return 0;
 }
 
-/* Page out what can be of a batch, which is held. */
+/* Page out the frames of a batch, which is held, as far as possible. */
 static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long nr, struct p2m_range *range)
 {

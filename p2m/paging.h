@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Paging: frames go to a store and come back */
+/* Paging: frames go to the store and come back */
 #ifndef _P2M_PAGING_H
 #define _P2M_PAGING_H
 
@@ -10,9 +10,10 @@ int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
 long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,
 		     unsigned long nr, const struct p2m_range *range);
-void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range, int err);
+void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range,
+		      int err);
 
-/* Has a frame a page that could be paged out, after p2m_paging_take() tried that? */
+/* After p2m_paging_take(): has the frame a page that could not be taken? */
 static inline bool p2m_is_busy(struct p2m_entry entry)
 {
 	return p2m_is_ram(entry) || p2m_entry_type(entry) == p2m_paging_out;

@@ -58,9 +58,7 @@
 #define P2M_POD_PAUSE		(HZ / 50 ?: 1)
 #define P2M_POD_PAUSE_MAX	HZ
 
-/* ------------------------------------------------------------------ */
-/* The account                                                         */
-/* ------------------------------------------------------------------ */
+/* ---- The account -------------------------------------------------- */
 
 /**
  * p2m_pool_init() - a pool that no frame takes from
@@ -119,9 +117,7 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 	return errors;
 }
 
-/* ------------------------------------------------------------------ */
-/* Populate                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- Populate ----------------------------------------------------- */
 
 /* Put a zero page where there is an entry of type pod and this order. */
 static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
@@ -177,9 +173,7 @@ int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
 	return p2m_pod_populate_order(guest, gfn, P2M_4K);
 }
 
-/* ------------------------------------------------------------------ */
-/* Sweep                                                               */
-/* ------------------------------------------------------------------ */
+/* ---- Sweep -------------------------------------------------------- */
 
 /* Has a frame a page of zeros?  At a glance: it can be written to meanwhile. */
 static bool p2m_pod_is_zero(struct p2m_guest *guest, unsigned long gfn)
@@ -362,9 +356,7 @@ int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_pod_sweep_chunk);
 }
 
-/* ------------------------------------------------------------------ */
-/* When the pool is empty                                              */
-/* ------------------------------------------------------------------ */
+/* ---- When the pool is empty --------------------------------------- */
 
 /* Is there a page in the chunk?  At a glance. */
 static bool p2m_pod_chunk_has_page(struct p2m_guest *guest, unsigned long gfn)
@@ -552,9 +544,7 @@ bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
 	return true;
 }
 
-/* ------------------------------------------------------------------ */
-/* Set and get                                                         */
-/* ------------------------------------------------------------------ */
+/* ---- Set and get -------------------------------------------------- */
 
 /* Make what is empty of [gfn, end), in one chunk, type pod. */
 static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,

@@ -80,9 +80,7 @@ struct p2m_bucket {
 
 static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
 
-/* ------------------------------------------------------------------ */
-/* Contents                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- Contents ----------------------------------------------------- */
 
 /* False if one of them is poisoned. */
 static bool p2m_pages_equal(struct page *page1, struct page *page2)
@@ -100,9 +98,7 @@ static bool p2m_pages_equal(struct page *page1, struct page *page2)
 	return equal;
 }
 
-/* ------------------------------------------------------------------ */
-/* The table                                                           */
-/* ------------------------------------------------------------------ */
+/* ---- The table ---------------------------------------------------- */
 
 /**
  * p2m_sharing_init() - an empty table
@@ -280,9 +276,7 @@ bool p2m_shared_known(struct p2m_domain *domain, u64 hash)
 	return known;
 }
 
-/* ------------------------------------------------------------------ */
-/* Nominate                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- Nominate ----------------------------------------------------- */
 
 /*
  * At random, since numbers in a row would say how many nominations there were of
@@ -403,9 +397,7 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Share                                                               */
-/* ------------------------------------------------------------------ */
+/* ---- Share -------------------------------------------------------- */
 
 /* A frame, of type taken or shared, has this shared page instead from now on. */
 static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
@@ -531,9 +523,7 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Unshare                                                             */
-/* ------------------------------------------------------------------ */
+/* ---- Unshare ------------------------------------------------------ */
 
 /* A frame of type shared, held and unmapped, gets a page of its own. */
 static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
@@ -618,9 +608,7 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_unshare_batch);
 }
 
-/* ------------------------------------------------------------------ */
-/* Audit                                                               */
-/* ------------------------------------------------------------------ */
+/* ---- Audit -------------------------------------------------------- */
 
 /* p2m_type_ops: a shared frame must have a page that is shared in its domain. */
 const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,

@@ -89,9 +89,7 @@ struct p2m_scan_batch {
 	struct p2m_candidate	candidate[P2M_BATCH];
 };
 
-/* ------------------------------------------------------------------ */
-/* Candidates                                                          */
-/* ------------------------------------------------------------------ */
+/* ---- Candidates --------------------------------------------------- */
 
 /*
  * See to it that the table is large enough for as many frames as a guest has.  What
@@ -218,9 +216,7 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 	return 0;
 }
 
-/* ------------------------------------------------------------------ */
-/* A batch                                                             */
-/* ------------------------------------------------------------------ */
+/* ---- A batch ------------------------------------------------------ */
 
 /* What can be done with a frame of a batch, which is held? */
 static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)

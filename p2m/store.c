@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Where the contents of paged frames are: a shmem file for each guest. */
+/* The store: a shmem file for each guest, with the contents of paged frames. */
 
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -12,14 +12,14 @@
 #include "page.h"
 #include "store.h"
 
-/* Kept apart from the guests' own counters, so as to find what they lose. */
+/* Kept apart from the guests' own counters, to find what these lose. */
 static DEFINE_PER_CPU(long, p2m_total_store);
 
 /**
- * p2m_stores_total() - frames in all stores
+ * p2m_stores_total() - how many frames are in all stores
  *
  * Context: any.
- * Return: how many.
+ * Return: the number.
  */
 u64 p2m_stores_total(void)
 {
@@ -32,11 +32,11 @@ u64 p2m_stores_total(void)
 }
 
 /**
- * p2m_store_create() - an empty store for a guest
+ * p2m_store_create() - make an empty store for a guest
  * @guest: the guest
  *
  * Context: process context; may sleep.
- * Return: 0, or what shmem_file_setup() gives.
+ * Return: 0, or the error of shmem_file_setup().
  */
 int p2m_store_create(struct p2m_guest *guest)
 {
@@ -51,10 +51,9 @@ int p2m_store_create(struct p2m_guest *guest)
 }
 
 /**
- * p2m_store_destroy() - free a guest's store, and all that is in it
- * @guest: the guest, which goes
- *
- * The frames that were in it are taken off the total by p2m_store_drop().
+ * p2m_store_destroy() - free a guest's store and all that is in it
+ * @guest: the guest, which goes; p2m_store_drop() takes its frames off the
+ * total
  *
  * Context: process context; may sleep.
  */
@@ -63,14 +62,14 @@ void p2m_store_destroy(struct p2m_guest *guest)
 	fput(guest->store);
 }
 
-/* p2m_type_ops: the store goes as a whole. */
+/* p2m_type_ops.drop: the contents go with the store. */
 void p2m_store_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	if (p2m_entry_in_store(entry))
 		this_cpu_dec(p2m_total_store);
 }
 
-/* p2m_type_ops: what is to be in the store must be there. */
+/* p2m_type_ops.check: the store has the contents that the entry says it has. */
 const char *p2m_store_check(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry)
 {
@@ -100,7 +99,9 @@ int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 	struct page *to = p2m_store_page(guest, gfn);
 	int err;
 
-	/* To shmem it is ENOSPC if the host does not commit itself to more. */
+	/*
+	 * Shmem says ENOSPC if the host does not commit itself to more memory.
+	 */
 	if (IS_ERR(to))
 		return PTR_ERR(to) == -ENOSPC ? -ENOMEM : PTR_ERR(to);
 	this_cpu_inc(p2m_total_store);
@@ -113,13 +114,14 @@ int p2m_store_write(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_store_read() - get a frame's contents from the store
+ * p2m_store_read() - read a frame's contents from the store
  * @guest: the guest
  * @gfn: the frame
  * @page: where to
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -ENOMEM; -EHWPOISON if they are poisoned; or what shmem gives.
+ * Return: 0; -ENOMEM; -EHWPOISON if they are poisoned; or another error of
+ * shmem.
  */
 int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
 		   struct page *page)
@@ -135,12 +137,12 @@ int p2m_store_read(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_store_is_slow() - does it take I/O to read a frame's contents?
+ * p2m_store_is_slow() - does reading a frame's contents take I/O?
  * @guest: the guest
  * @gfn: the frame
  *
- * Context: process context, holding @gfn; what is found may be out of date.
- * Return: whether the host has swapped out the page of the store.
+ * Context: process context, holding @gfn; the result may be out of date.
+ * Return: whether the host has swapped out this page of the store.
  */
 bool p2m_store_is_slow(struct p2m_guest *guest, unsigned long gfn)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Where the contents of paged frames are */
+/* The store: the contents of paged frames */
 #ifndef _P2M_STORE_H
 #define _P2M_STORE_H
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Frames that are worked on: held, with the guest's cgroup charged for what that
- * takes; and ranges from outside, any gfn and any number of frames, in batches.
+ * Frames that are held, while the guest's cgroup is charged for what the work
+ * takes; and ranges from outside (any gfn, any number of frames), which are
+ * worked on in batches.
  */
 
 #include <linux/sched/mm.h>
@@ -26,7 +27,8 @@ static void p2m_hold_begin(struct p2m_hold *hold, struct p2m_guest *guest,
  * @nr: how many
  *
  * Context: process context; may sleep.
- * Return: 0; -EINTR on a signal; or what get_p2m_range_interruptible() returns.
+ * Return: 0; -EINTR on a signal; or another error of
+ * get_p2m_range_interruptible().
  */
 int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
 	     unsigned long nr)
@@ -46,7 +48,8 @@ int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
  * @nr: how many
  *
  * Context: process context; may sleep.
- * Return: 0; -EINTR on a fatal signal; or what get_p2m_range_killable() returns.
+ * Return: 0; -EINTR on a fatal signal; or another error of
+ * get_p2m_range_killable().
  */
 int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
 		      unsigned long gfn, unsigned long nr)
@@ -64,7 +67,8 @@ int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
  * @guest: the guest
  *
  * Context: process context; may sleep.
- * Return: 0; -EINTR on a signal; or what get_p2m_all_interruptible() returns.
+ * Return: 0; -EINTR on a signal; or another error of
+ * get_p2m_all_interruptible().
  */
 int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
 {
@@ -76,8 +80,8 @@ int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
 }
 
 /**
- * p2m_unhold() - undo p2m_hold() or p2m_hold_all()
- * @hold: as from there
+ * p2m_unhold() - undo p2m_hold(), p2m_hold_killable() or p2m_hold_all()
+ * @hold: the hold
  *
  * Context: the task that holds.
  */
@@ -97,8 +101,8 @@ void p2m_unhold(struct p2m_hold *hold)
  * @nr: how many
  *
  * Context: any.
- * Return: where it ends, the guest's end at the latest; -EINVAL if @nr is 0 or it
- * ends past P2M_MAX_GFNS; -ERANGE if the guest ends before @gfn.
+ * Return: the end of the range, at most the guest's; -EINVAL if @nr is 0 or the
+ * range passes P2M_MAX_GFNS; -ERANGE if the guest ends before @gfn.
  */
 long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr)
 {
@@ -111,18 +115,18 @@ long p2m_range_end(struct p2m_guest *guest, u64 gfn, u64 nr)
 	return min(gfn + nr, gfns);
 }
 
-/* Frames that are looked through at once for a chunk that has entries: 512 GB */
+/* Frames that are searched at once for a chunk with entries: 512 GB */
 #define P2M_LOOK	(1UL << 27)
 
 /**
- * p2m_find_chunk() - go on to the next chunk of which the map says something
+ * p2m_find_chunk() - go on to the next chunk that has entries
  * @guest: the guest
- * @gfn: in: where to start; out: there if its chunk has entries; else the first
- * frame after it of a chunk that has; else @end
+ * @gfn: in: where to start; out: the same if its chunk has entries; else the
+ * first frame of the next chunk that has some; else @end
  * @end: where to stop
  *
- * For whoever goes through a guest: it may have any size, and be empty.  Unlike
- * p2m_next_chunk(), this lets others run, and heeds a fatal signal.
+ * A guest may have any size, and be empty.  So unlike p2m_next_chunk() this
+ * lets other tasks run, and ends on a fatal signal.
  *
  * Context: process context, holding anything or nothing; may sleep.
  * Return: 0; -EINTR on a fatal signal.
@@ -143,15 +147,16 @@ int p2m_find_chunk(struct p2m_guest *guest, unsigned long *gfn,
 }
 
 /**
- * p2m_find_there() - go on to the next entry in a chunk of which the map says something
+ * p2m_find_there() - go on to the next entry of a chunk that has entries
  * @guest: the guest
- * @gfn: in: where to start; out: the first frame of @entry that is not before that
+ * @gfn: in: where to start; out: the first frame of @entry that is not before
+ * that
  * @entry: out: its entry
  * @end: where to stop
  * @err: out: 0; -EINTR on a fatal signal
  *
  * Context: process context, holding the frames; may sleep.
- * Return: is there one before @end?
+ * Return: whether there is one before @end.
  */
 bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
 		    struct p2m_entry *entry, unsigned long end, int *err)
@@ -165,15 +170,14 @@ bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
 }
 
 /**
- * p2m_find_batch() - go on to the next batch of which the map says something
+ * p2m_find_batch() - go on to the next batch of a chunk that has entries
  * @guest: the guest
  * @gfn: in: where to start; out: the first frame of the batch, or @end
  * @end: where to stop
- * @size: frames in a batch, which is aligned to as many; a power of two, and not
- * more than a chunk
+ * @size: a batch ends at a multiple of this; a power of two, at most a chunk
  *
  * Context: process context, holding nothing; may sleep.
- * Return: how many frames are in the batch; 0 if there is none; -EINTR on a signal.
+ * Return: how many frames the batch has; 0 at the end; -EINTR on a signal.
  */
 long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
 		    unsigned int size)
@@ -190,7 +194,7 @@ long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
 	return min_t(unsigned long, end, round_up(*gfn + 1, size)) - *gfn;
 }
 
-/* Do what is to be done with the batch of @nr frames at @range->next, held. */
+/* Hold the batch of @nr frames at @range->next, and work on it. */
 static int p2m_do_batch(struct p2m_guest *guest, unsigned long nr,
 			struct p2m_range *range, p2m_batch_fn batch)
 {
@@ -210,12 +214,12 @@ static int p2m_do_batch(struct p2m_guest *guest, unsigned long nr,
  * @guest: the guest
  * @gfn: the first frame
  * @nr: how many
- * @range: is not to get more than @max of @done; @next is set
- * @frame: what to do with a frame and its entry.  It returns 1 if it did something, 0
- * if there was nothing to do, and -errno, if the frame is to be the next one.
+ * @range: gets @next and @done, and stops at @max
+ * @frame: what to do with a frame; returns 1 if it did something, 0 if there
+ * was nothing to do, or -errno, which stops the walk before this frame
  *
  * Context: process context, holding the frames; may sleep.
- * Return: 0, or what @frame returned.
+ * Return: 0, or the error of @frame.
  */
 int p2m_for_frames(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
 		   struct p2m_range *range, p2m_frame_fn frame)
@@ -236,19 +240,20 @@ int p2m_for_frames(struct p2m_guest *guest, unsigned long gfn, unsigned long nr,
 }
 
 /**
- * p2m_for_range() - work on frames, a batch at a time, holding them
+ * p2m_for_range() - work on the frames of a range, a batch at a time, holding
+ * the batch
  * @guest: the guest
- * @range: which, and how far it got; uapi/p2m.h has what it means
- * @size: frames in a batch, which is aligned to as many; a power of two, and not
- * more than a chunk
- * @batch: what to do with a batch, or a part of one.  It sets @range->next to the
- * first frame that it did not look at, and may stop short at @range->max.
+ * @range: the range, and what was done: see uapi/p2m.h
+ * @size: a batch ends at a multiple of this; a power of two, at most a chunk
+ * @batch: what to do with a batch.  It sets @range->next to the first frame
+ * that it did not look at; it may stop before the batch's end because of
+ * @range->max.
  *
- * Chunks of which the map says nothing are passed over.  If any of @range was
- * looked at, an error is left for the next call to find.
+ * Chunks without entries are passed over.  If some of the range was looked at,
+ * an error is left for the next call to find.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -EINTR, -ENOMEM, or what @batch returns.
+ * Return: 0; -EINVAL, -ERANGE, -EINTR, -ENOMEM, or the error of @batch.
  */
 int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch)

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Ranges of frames, worked on in batches */
+/* Frames that are held, and ranges of them, in batches */
 #ifndef _P2M_WALK_H
 #define _P2M_WALK_H
 
 #include "p2m/guest.h"
 
 /*
- * Frames per zap; a compromise between KVM's mmu_lock and a vCPU's wait.  No more
- * than there are bits in a u64.
+ * Frames per zap: a compromise between KVM's mmu_lock and the time that a vCPU
+ * waits.  At most as many as a u64 has bits.
  */
 #define P2M_BATCH	64
 
@@ -16,7 +16,7 @@
  * @guest: the guest
  * @gfn: the first frame
  * @nr: how many; 0 if it is all of the guest
- * @charged: which cgroup was charged before
+ * @charged: the cgroup that was charged before
  */
 struct p2m_hold {
 	struct p2m_guest	*guest;
@@ -49,19 +49,19 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		  unsigned int size, p2m_batch_fn batch);
 
 /*
- * Go through the chunks of [@gfn, @end) of which the map says something.  After that
- * @err is 0, or -EINTR if a signal that kills has ended it.
+ * Go through the chunks of [@gfn, @end) that have entries.  Afterwards @err is
+ * 0, or -EINTR if a fatal signal ended it.
  */
 #define p2m_for_each_chunk(guest, gfn, end, err)			\
 	for (; !((err) = p2m_find_chunk(guest, &(gfn), end)) && (gfn) < (end); \
 	     (gfn) = round_up((gfn) + 1, P2M_CHUNK_GFNS))
 
-/* The same with the entries in these chunks; the frames are held. */
+/* The same for the entries of these chunks. The frames are held. */
 #define p2m_for_each_there(guest, gfn, entry, end, err)			\
 	for (; p2m_find_there(guest, &(gfn), &(entry), end, &(err));	\
 	     (gfn) = p2m_entry_end(gfn, entry))
 
-/* Does the map say anything of the chunk of a frame?  At a glance, without a hold. */
+/* Has the chunk of a frame entries? At a glance, without a hold. */
 static inline bool p2m_has_chunk(struct p2m_guest *guest, unsigned long gfn)
 {
 	return p2m_next_chunk(&guest->map, gfn, gfn + 1) == gfn;
