@@ -76,7 +76,7 @@ static void p2m_audit_page(struct p2m_auditor *a, unsigned long gfn,
 	    (PageTail(page) || folio_order(page_folio(page)) != P2M_2M))
 		p2m_audit_error(a, gfn, "is one of 2 MB, and its page is not");
 	if (p2m_entry_order(entry) && a->guest->log_dirty)
-		p2m_audit_error(a, gfn, "is one of 2 MB with a page, and log-dirty is on");
+		p2m_audit_error(a, gfn, "is 2 MB while log-dirty is on");
 }
 
 static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
@@ -94,7 +94,7 @@ static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
 		return;
 	}
 	if ((entry.val & P2M_RWX) != p2m_type_access[type])
-		p2m_audit_error(a, gfn, "may do what its type may not, or not what it may");
+		p2m_audit_error(a, gfn, "has other rights than its type");
 	if (p2m_entry_page(entry))
 		p2m_audit_page(a, gfn, entry);
 	if (!p2m_type_ops[type].check)
@@ -109,6 +109,7 @@ static void p2m_audit_entry(struct p2m_auditor *a, unsigned long gfn,
 /* A chunk with 512 entries: do they have all of a large page, or no part? */
 static void p2m_audit_parts(struct p2m_auditor *a, unsigned long first)
 {
+	static const char what[] = "has a part of a large page out of place";
 	struct page *page, *head = NULL;
 	unsigned long gfn, nr = 0;
 
@@ -119,10 +120,10 @@ static void p2m_audit_parts(struct p2m_auditor *a, unsigned long first)
 		if (!nr++)
 			head = compound_head(page);
 		if (page != head + (gfn - first))
-			p2m_audit_error(a, gfn, "has part of a large page out of its place");
+			p2m_audit_error(a, gfn, what);
 	}
 	if (nr && nr != P2M_CHUNK_GFNS)
-		p2m_audit_error(a, first, "has part of a large page out of its place");
+		p2m_audit_error(a, first, what);
 	if (nr && page_count(head) < nr)
 		p2m_audit_error(a, first, "has a page with too few references");
 }
@@ -170,8 +171,8 @@ static void p2m_audit_counts(struct p2m_auditor *a)
 		if (counted == types[type])
 			continue;
 		a->audit->errors++;
-		pr_warn_ratelimited("p2m: guest %llu: %llu frames of type %u are counted as %lu\n",
-				    a->guest->id, types[type], type, counted);
+		pr_warn_ratelimited("p2m: guest %llu: type %u: %llu frames, counted %lu\n",
+				    a->guest->id, type, types[type], counted);
 	}
 }
 
@@ -186,7 +187,7 @@ static int p2m_audit_store(struct p2m_auditor *a)
 		/* Shmem may have a larger page than it was asked for. */
 		if (!xa_get_order(pages, gfn) &&
 		    !p2m_entry_in_store(p2m_get_entry(&a->guest->map, gfn)))
-			p2m_audit_error(a, gfn, "is in the store, and should not be");
+			p2m_audit_error(a, gfn, "is in the store in vain");
 		cond_resched();
 		if (fatal_signal_pending(current))
 			return -EINTR;
@@ -200,7 +201,7 @@ static void p2m_audit_pool(struct p2m_auditor *a)
 
 	a->audit->errors += errors;
 	if (errors)
-		pr_warn_ratelimited("p2m: guest %llu: the pool of populate-on-demand does not agree with the map\n",
+		pr_warn_ratelimited("p2m: guest %llu: the pool disagrees with the map\n",
 				    a->guest->id);
 }
 
@@ -210,7 +211,7 @@ static void p2m_audit_sharing(struct p2m_auditor *a)
 	    atomic_long_read(&a->guest->sharers))
 		return;
 	a->audit->errors++;
-	pr_warn_ratelimited("p2m: guest %llu: there are other sharers than shared frames\n",
+	pr_warn_ratelimited("p2m: guest %llu: more or fewer sharers than frames\n",
 			    a->guest->id);
 }
 

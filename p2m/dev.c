@@ -143,8 +143,9 @@ static const struct p2m_call {
 static int p2m_get_info(struct p2m_guest *guest, struct p2m_info *info)
 {
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
-			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN | P2M_FEATURE_POD |
-			 P2M_FEATURE_AUDIT | P2M_FEATURE_PAGER | P2M_FEATURE_SHARING |
+			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN |
+			 P2M_FEATURE_POD | P2M_FEATURE_AUDIT |
+			 P2M_FEATURE_PAGER | P2M_FEATURE_SHARING |
 			 P2M_FEATURE_DOMAIN;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
@@ -222,7 +223,8 @@ static int p2m_do_call(struct p2m_guest *guest, unsigned int cmd,
 	case P2M_DIRTY_GET:
 		return p2m_dirty_get(guest, &arg->dirty, &arg->dirty_result);
 	case P2M_FOREIGN_MAP:
-		return p2m_foreign_map(guest, &arg->foreign, &arg->foreign_file);
+		return p2m_foreign_map(guest, &arg->foreign,
+				       &arg->foreign_file);
 	default:
 		return -ENOTTY;
 	}

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Log-dirty: which frames were written to since somebody last looked.
+ * Log-dirty: which frames were written since somebody last looked.
  *
  *	            START                      write
  *	 ram_rw ------------> logdirty ----------------------> ram_rw, D
@@ -10,28 +10,29 @@
  *	  '----------------------------------------------------------'
  *	                            STOP
  *
- * The state is Xen's.  A frame is dirty if its entry has D, and nothing else
- * remembers: D stays in the entry whatever else becomes of the frame, so a page
- * that is paged out dirty is dirty, and comes back so.  While log-dirty is on, a
- * frame is mapped writable only if it is ram_rw with D.
+ * The state is Xen's.  A frame is dirty if its entry has D; nothing else
+ * remembers it.  D stays in the entry whatever else happens to the frame.  So a
+ * dirty page that is paged out stays dirty, and comes back dirty.  While
+ * log-dirty is on, a frame is mapped writable only if it is ram_rw with D.
  *
- * START, STOP and CLEAN of everything are under get_p2m_all(), CLEAN of a part
- * holds that part.  Who is about to write meanwhile is found by his page lock
- * and zapped, as p2m_unmap() has it, and faults again, for the next round.
+ * START, STOP and CLEAN of everything hold all of the guest; CLEAN of a part
+ * holds that part.  A task that is about to write meanwhile has the page
+ * locked, so p2m_unmap() waits for it and zaps.  It faults again, for the next
+ * round.
  *
- * Who references a page, by GUP or a foreign mapping, may write to it and never
- * fault.  So a page with more references than the map's, after it was zapped, is
- * dirty at START, and stays dirty at CLEAN: too much is reported, but not too
- * little.
+ * A task that references a page, by GUP or a foreign mapping, may write to it
+ * without a fault.  So if a page that was zapped has more references than the
+ * map's, START makes it dirty and CLEAN leaves it dirty.  That reports too
+ * much, but never too little.
  *
- * There are no entries of 2 MB with a page while log-dirty is on.  START splits
- * them, which copies nothing, and STOP merges what is one page still.  What waits
- * for its page, by 2 MB, stays as it is: all of it is dirty, or all is clean.
+ * While log-dirty is on, no entry of 2 MB has a page.  START splits them, which
+ * copies nothing.  STOP merges those that still have one page.  An entry of 2
+ * MB without a page (pod) stays as it is: all of it is dirty, or all is clean.
  *
- * Log-dirty is on or off, whatever type a frame is: one that is logdirty while it
- * is off is ram_rw as soon as it is written to.  So a START and a STOP, which go
- * through all of the guest, can be cut short by a signal that kills: then there is
- * no log-dirty, and the next START makes everything clean.
+ * Log-dirty is on or off for the guest, whatever the types of frames: if it is
+ * off, a frame that is still logdirty becomes ram_rw when it is written.  So
+ * START and STOP, which go through all of the guest, may end early on a fatal
+ * signal: then log-dirty is off, and the next START makes everything clean.
  */
 
 #include <linux/sched/signal.h>
@@ -44,21 +45,21 @@
 #include "pod.h"
 #include "walk.h"
 
-/* Frames that a call looks at, at most: a bitmap of 128 KB */
+/* Frames that one call looks at, at most: a bitmap of 128 KB */
 #define P2M_DIRTY_FRAMES	(1UL << 20)
 
-/* Frames that are unmapped at once: so many that a zap of them is worth it. */
+/* Frames per unmapping: enough to make a zap worth it */
 #define P2M_DIRTY_UNMAP		(1UL << 18)
 
 /**
  * struct p2m_round - a look at the frames of a range, which is held
  * @guest: the guest
  * @gfn: the first frame
- * @end: where it ends
+ * @end: the end
  * @base: the frame of the first bit of @bitmap
- * @bitmap: a bit for each that was dirty, or NULL for every one there is
+ * @bitmap: a bit for each dirty frame; NULL stands for all frames
  * @dirty: how many were dirty
- * @busy: how many stay so, because somebody references the page
+ * @busy: how many stay dirty, because somebody references the page
  */
 struct p2m_round {
 	struct p2m_guest	*guest;
@@ -70,15 +71,15 @@ struct p2m_round {
 	u64			busy;
 };
 
-/* Is this one of those that the round is about? */
+/* Is the round about this frame? */
 static bool p2m_round_has(struct p2m_round *round, unsigned long gfn)
 {
 	return !round->bitmap || test_bit(gfn - round->base, round->bitmap);
 }
 
 /*
- * Find the dirty ones.  If they are to be @clean, and an entry of 2 MB has others
- * as well, it is split.  Returns 0, -ENOMEM or -EINTR.
+ * Find the dirty frames.  If the round is to @clean, and only a part of an
+ * entry of 2 MB is in the range, split it.  Returns 0, -ENOMEM or -EINTR.
  */
 static int p2m_round_look(struct p2m_round *round, bool clean)
 {
@@ -104,7 +105,7 @@ static int p2m_round_look(struct p2m_round *round, bool clean)
 	return err;
 }
 
-/* From now on nobody makes them writable without being heard of. */
+/* From now on a frame becomes writable only by a fault that marks it dirty. */
 static int p2m_round_protect(struct p2m_round *round)
 {
 	struct p2m_guest *guest = round->guest;
@@ -124,8 +125,8 @@ static int p2m_round_protect(struct p2m_round *round)
 }
 
 /*
- * The frames whose pages somebody references are dirty again.  None is mapped,
- * and all are held, so the references that should be there are the map's.
+ * A frame whose page somebody references is dirty again.  The frames are held
+ * and not mapped, so there should be no reference but the map's.
  */
 static int p2m_round_restore(struct p2m_round *round)
 {
@@ -146,8 +147,8 @@ static int p2m_round_restore(struct p2m_round *round)
 }
 
 /*
- * Unmap them; and the rest of their chunk as well, if its page is a large one: a
- * process that maps a part of it has a reference to all of it.
+ * Unmap the frames.  If the page of their chunk is a large one, unmap all of
+ * the chunk: a process that maps any part of it has a reference to all of it.
  */
 static int p2m_round_unmap(struct p2m_round *round)
 {
@@ -169,7 +170,7 @@ static int p2m_round_unmap(struct p2m_round *round)
 	return 0;
 }
 
-/* Make clean what the round is about, but for what somebody references. */
+/* Make the frames of the round clean, unless somebody references their page. */
 static int p2m_round_clean(struct p2m_round *round)
 {
 	int err;
@@ -182,8 +183,8 @@ static int p2m_round_clean(struct p2m_round *round)
 /* ---- On and off --------------------------------------------------- */
 
 /*
- * Log-dirty wants to hear of each frame that has a page.  After an error @end is
- * where it came to.
+ * Split all entries of 2 MB with a page, because log-dirty counts frames.
+ * After an error @end is where this stopped.
  */
 static int p2m_split_all(struct p2m_guest *guest, unsigned long *end)
 {
@@ -202,7 +203,7 @@ static int p2m_split_all(struct p2m_guest *guest, unsigned long *end)
 	return err;
 }
 
-/* Log-dirty is off, also for the chunk of @gfn: it may be one entry again. */
+/* Log-dirty is off: make the chunk clean, and one entry if possible. */
 static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
 {
 	unsigned long end = gfn + P2M_CHUNK_GFNS;
@@ -218,7 +219,7 @@ static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
 	p2m_pod_merge(guest, end - 1);
 }
 
-/* Undo p2m_split_all(), which came to @end. */
+/* Undo p2m_split_all() up to @end. */
 static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 {
 	unsigned long gfn = 0;
@@ -245,11 +246,11 @@ int p2m_dirty_start(struct p2m_guest *guest)
 		err = -EALREADY;
 		goto out;
 	}
-	/* Read here: nothing comes to be while all is held. */
+	/* Read while all is held, so nothing is added after it. */
 	round.end = atomic_long_read(&guest->gfns);
 	err = p2m_split_all(guest, &round.end);
 	if (!err) {
-		/* Before the entries: see p2m_may_write(). */
+		/* Before the entries change: see p2m_may_write(). */
 		WRITE_ONCE(guest->log_dirty, true);
 		err = p2m_round_clean(&round);
 	}
@@ -287,7 +288,7 @@ out:
 /* ---- A write ------------------------------------------------------ */
 
 /**
- * p2m_dirty_mark() - a frame is going to be written to
+ * p2m_dirty_mark() - a frame is about to be written
  * @guest: the guest
  * @gfn: the frame, ram_rw or logdirty
  *
@@ -300,7 +301,7 @@ int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
 	int err;
 
 	if (!guest->log_dirty) {
-		/* A STOP or START that was killed has left it so. */
+		/* Left by a START or STOP that a signal ended. */
 		if (p2m_entry_type(entry) == p2m_logdirty)
 			p2m_change_type(guest, gfn, p2m_ram_rw);
 		return 0;
@@ -323,14 +324,17 @@ static bool p2m_is_all(struct p2m_guest *guest, struct p2m_round *round)
 	return !round->gfn && round->end == atomic_long_read(&guest->gfns);
 }
 
-/* A frame, which is held, was written to. */
+/* Make a frame, which is held, dirty again. */
 static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
 	if (!entry.val || p2m_entry_dirty(entry))
 		return;
-	/* Without memory to split it, all of it was: too much, but not too little. */
+	/*
+	 * Without memory to split, all of it is dirty: too much, but not too
+	 * little.
+	 */
 	if (!p2m_split(guest, gfn))
 		entry = p2m_get_entry(&guest->map, gfn);
 	if (p2m_entry_type(entry) == p2m_logdirty)
@@ -339,8 +343,8 @@ static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /*
- * Those of [gfn, end), which are held, that have a bit in @bitmap, which begins with
- * frame @base, were written to.
+ * Make those frames of [gfn, end), which is held, dirty again that have a bit
+ * in @bitmap.  Its first bit is frame @base.
  */
 static void p2m_redirty(struct p2m_guest *guest, unsigned long gfn,
 			unsigned long end, unsigned long base,
@@ -356,7 +360,7 @@ static void p2m_redirty(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
-/* Look at what is held and, if @clean, make it clean; or change nothing. */
+/* Do a round of frames that are held; after an error nothing has changed. */
 static int p2m_dirty_round(struct p2m_round *round, bool clean)
 {
 	struct p2m_guest *guest = round->guest;
@@ -375,9 +379,9 @@ static int p2m_dirty_round(struct p2m_round *round, bool clean)
 }
 
 /*
- * Leave out of the round what the map has nothing of at its two ends.  If it has
- * nothing at all, @round->gfn is @round->end.  What comes there meanwhile is for
- * the next round, and what the lock has for it is then there.
+ * Leave chunks without entries at both ends out of the round.  If all chunks
+ * are such, @round->gfn is @round->end.  Entries that come there meanwhile are
+ * for the next round; by then the lock has nodes for them.
  */
 static int p2m_round_trim(struct p2m_round *round)
 {
@@ -393,7 +397,7 @@ static int p2m_round_trim(struct p2m_round *round)
 	return err;
 }
 
-/* The same, holding it. */
+/* Hold the range of the round, without such chunks, and do the round. */
 static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 {
 	bool all = p2m_is_all(round->guest, round);
@@ -414,8 +418,9 @@ static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 }
 
 /*
- * Somebody was to be told that these were dirty, and was not.  A chunk at a time,
- * which is got without fail: its lock is there, and the caller holds nothing.
+ * The caller was not told that these frames were dirty: make them dirty again,
+ * a chunk at a time.  The get cannot fail: the chunk has its node, and we hold
+ * nothing.
  */
 static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 			    unsigned long nr, unsigned long *bitmap)
@@ -435,17 +440,16 @@ static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 }
 
 /**
- * p2m_dirty_get() - say which frames were written to
+ * p2m_dirty_get() - the first half of P2M_DIRTY_GET
  * @guest: the guest
- * @arg: which, and where to; uapi/p2m.h has what it means
- * @result: what p2m_dirty_got() needs
+ * @arg: the argument of the call
+ * @result: out: for p2m_dirty_got(), which the caller calls next
  *
- * No user memory is touched while holding anything: the bits are collected here,
- * and handed out afterwards.
+ * The bits are collected while the range is held, and copied to the user
+ * afterwards.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINVAL, -ERANGE, -ENODATA, -ENOMEM, -EFAULT or -EINTR as
- * uapi/p2m.h has it.
+ * Return: 0, or an error in the manual of the call.
  */
 int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 		  struct p2m_dirty_result *result)
@@ -470,7 +474,7 @@ int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 	if (!round.bitmap)
 		return -ENOMEM;
 
-	/* Better find out now than with the bits taken out of the map. */
+	/* Find a bad address now, and not after the frames were cleaned. */
 	err = clear_user(to, DIV_ROUND_UP(nr, 8)) ? -EFAULT :
 	      p2m_dirty_hold_round(&round, clean);
 	*result = (struct p2m_dirty_result){ .bitmap = round.bitmap };
@@ -486,12 +490,12 @@ int p2m_dirty_get(struct p2m_guest *guest, struct p2m_dirty *arg,
 }
 
 /**
- * p2m_dirty_got() - the end of a p2m_dirty_get()
+ * p2m_dirty_got() - the second half of P2M_DIRTY_GET
  * @guest: the guest
  * @arg: as from p2m_dirty_get()
  * @result: as from p2m_dirty_get()
- * @told: the caller has the bitmap, and knows it.  If not, what was made clean is
- * dirty again.
+ * @told: whether the caller has the bitmap; if not, what was cleaned is dirty
+ * again
  *
  * Context: process context, holding nothing; may sleep.
  */

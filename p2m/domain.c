@@ -53,8 +53,9 @@ u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
 
 static struct p2m_domain *p2m_domain_new(u64 number)
 {
-	struct p2m_domain *domain = kzalloc(sizeof(*domain), GFP_KERNEL_ACCOUNT);
+	struct p2m_domain *domain;
 
+	domain = kzalloc(sizeof(*domain), GFP_KERNEL_ACCOUNT);
 	if (!domain)
 		return NULL;
 	domain->number = number;
@@ -168,7 +169,8 @@ static bool p2m_domain_may_change(u64 from, u64 to)
 }
 
 /* All of @guest is held.  @domain gets the old domain, if that changes. */
-static int p2m_domain_change(struct p2m_guest *guest, struct p2m_domain **domain)
+static int p2m_domain_change(struct p2m_guest *guest,
+			     struct p2m_domain **domain)
 {
 	u64 from = guest->domain->number, to = (*domain)->number;
 

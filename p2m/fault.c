@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Touches of guest frames that no page table maps: by the guest, through KVM,
+ * Touches of guest frames that no page table maps: by the guest (through KVM),
  * and by the VMM.
  *
- * The page goes back to the memory manager locked.  It stays so until it is
- * mapped, which is after the range has been put: that is how p2m_page_out()
- * knows that nobody is about to map what it is taking away.
+ * The page goes to the memory manager locked.  It stays locked until it is
+ * mapped, which is after the range was put.  So p2m_unmap() can wait for a
+ * fault that is about to map a page that is being taken.
  */
 
 #include <linux/file.h>
@@ -36,8 +36,8 @@
 #define P2M_TOUCH_QUICK	(1U << 2)	/* do not wait for I/O: -EINPROGRESS */
 
 /*
- * May the page of the chunk be 2 MB?  So that it can be mapped as such, the
- * mapping must have all of it, and where the page tables have 2 MB.
+ * May the page of the chunk be 2 MB?  It can be mapped so only if the mapping
+ * has all of the chunk, at an address that is aligned as the chunk is.
  */
 static bool p2m_fault_huge(struct vm_fault *vmf)
 {
@@ -85,7 +85,7 @@ static int p2m_populate_pod(struct p2m_guest *guest, unsigned long gfn,
 	return p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
 }
 
-/* A frame that was nominated is touched: so it is not evicted. */
+/* The frame was nominated, and is touched: so it is not evicted. */
 static int p2m_populate_nominated(struct p2m_guest *guest, unsigned long gfn,
 				  unsigned int touch)
 {
@@ -93,7 +93,7 @@ static int p2m_populate_nominated(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/* A frame that the pager, if there still is one, is going to resume. */
+/* A pager is about to resume the frame.  If it is gone, nobody will. */
 static int p2m_populate_prepped(struct p2m_guest *guest, unsigned long gfn,
 				unsigned int touch)
 {
@@ -103,7 +103,7 @@ static int p2m_populate_prepped(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/* The pager has the contents, or the store. */
+/* The pager or the store has the contents. */
 static int p2m_populate_paged(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned int touch)
 {
@@ -150,7 +150,8 @@ const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES] = {
 		.drop = p2m_shared_drop, .check = p2m_shared_check,
 	},
 	[p2m_paging_out] = {
-		.populate = p2m_populate_nominated, .write = p2m_write_nominated,
+		.populate = p2m_populate_nominated,
+		.write = p2m_write_nominated,
 		.drop = p2m_page_drop,
 	},
 	[p2m_paged] = {
@@ -176,7 +177,7 @@ static const struct p2m_type_ops *p2m_ops(struct p2m_guest *guest,
 	return &p2m_type_ops[p2m_entry_type(p2m_get_entry(&guest->map, gfn))];
 }
 
-/* See to it that @gfn, which is held and has a page, can be written to. */
+/* Make @gfn, which is held and has a page, writable. */
 static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 {
 	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
@@ -184,14 +185,14 @@ static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
 	return ops->write ? ops->write(guest, gfn) : 0;
 }
 
-/* See to it that @gfn, which is held, can be touched. */
+/* Make it possible to touch @gfn, which is held. */
 static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned int touch)
 {
 	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
 	int err = 0;
 
-	/* Log-dirty wants to hear of each frame. */
+	/* Log-dirty counts frames. */
 	if (guest->log_dirty)
 		touch &= ~P2M_TOUCH_HUGE;
 	if (ops->populate)
@@ -204,34 +205,37 @@ static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_touch_page() - give a frame a page, as a touch of it would, of 4 KB
+ * p2m_touch_page() - give a frame a page of 4 KB, as a touch does
  * @guest: the guest
  * @gfn: the frame
- * @write: it is going to be written to
+ * @write: whether it will be written
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -ENOMEM; -EIO if the contents cannot be read; -ENOSPC if the pool of
- * populate-on-demand is empty; -EHWPOISON if it is broken; -EBUSY if a pager has to be
- * asked.
+ * Return: 0; -ENOMEM; -EIO if the contents cannot be read; -ENOSPC if the pool
+ * of populate-on-demand is empty; -EHWPOISON if the frame is broken; -EBUSY if
+ * a pager has to be asked.
  */
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
 	int err = p2m_make_touchable(guest, gfn, write ? P2M_TOUCH_WRITE : 0);
 
-	if (err == -EAGAIN || (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn))))
-		err = -EBUSY;
+	if (err == -EAGAIN)
+		return -EBUSY;
+	if (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
+		return -EBUSY;
 	return err;
 }
 
-/* Is it a part of a larger page, and are its frames apart? */
+/* Is it a part of a large page that has 512 entries? */
 static bool p2m_is_part(struct p2m_entry entry, struct page *page)
 {
 	return PageCompound(page) && !p2m_entry_order(entry);
 }
 
 /*
- * A part of a larger page whose frames may differ must not be mapped with all of
- * it.  The memory manager maps 2 MB where there is no page table yet; so have one.
+ * The frames of a large page with 512 entries may differ, so it must not be
+ * mapped as 2 MB.  The memory manager does that where there is no page table:
+ * make one.
  */
 static int p2m_map_part(struct vm_fault *vmf)
 {
@@ -247,10 +251,10 @@ static vm_fault_t p2m_error(int err)
 	case -ENOMEM:
 		return VM_FAULT_OOM;
 	case -EINTR:
-		return VM_FAULT_NOPAGE;	/* the signal will be found */
+		return VM_FAULT_NOPAGE;	/* the task finds its signal */
 	case -EAGAIN:
 	case -EINPROGRESS:
-		return VM_FAULT_RETRY;	/* when the pager has answered, or it was read */
+		return VM_FAULT_RETRY;	/* after the wait */
 	case -EHWPOISON:
 		return VM_FAULT_HWPOISON;
 	default:
@@ -266,15 +270,15 @@ static unsigned int p2m_fault_touch(struct vm_fault *vmf)
 		touch |= P2M_TOUCH_WRITE;
 	if (p2m_fault_huge(vmf))
 		touch |= P2M_TOUCH_HUGE;
-	/* Once, so that this ends. */
+	/* Only once, so that this ends. */
 	if (fault_flag_allow_retry_first(vmf->flags))
 		touch |= P2M_TOUCH_QUICK;
 	return touch;
 }
 
 /*
- * The frame is held.  If this returns 0, its page is locked, and in @vmf, and @result
- * is what the fault is to return.
+ * The frame is held.  After 0 its page is locked and in @vmf, and the fault
+ * returns @result.
  */
 static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 			  vm_fault_t *result)
@@ -286,7 +290,7 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 
 	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_touch(vmf));
 	if (!err) {
-		/* Where there is a page table, 4 KB are mapped. */
+		/* If there is a page table, 4 KB are mapped. */
 		if (pmd_none(READ_ONCE(*vmf->pmd)))
 			p2m_check_poison_2m(guest, vmf->pgoff);
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
@@ -307,11 +311,11 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 	return err;
 }
 
-/* What to do for a touch, by the flags of its fault, when mmap_lock is not held */
+/* What to do for a fault with these flags when mmap_lock is not held */
 typedef void (*p2m_later_fn)(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned int flags);
 
-/* Let go of mmap_lock, see to what the touch waits for, and have it made again. */
+/* Drop mmap_lock, do what the touch waits for, and let it be made again. */
 static vm_fault_t p2m_fault_later(struct vm_fault *vmf, struct p2m_guest *guest,
 				  p2m_later_fn later)
 {
@@ -319,7 +323,7 @@ static vm_fault_t p2m_fault_later(struct vm_fault *vmf, struct p2m_guest *guest,
 
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
-	/* Without mmap_lock the mapping may go, and with it the guest. */
+	/* Without mmap_lock the mapping may go, and the guest with it. */
 	file = get_file(vmf->vma->vm_file);
 	p2m_release_fault_lock(vmf);
 	later(guest, vmf->pgoff, vmf->flags);
@@ -337,7 +341,7 @@ static int p2m_get_later(struct p2m_guest *guest, unsigned long gfn,
 	return get_p2m_gfn(&guest->lock, gfn);
 }
 
-/* Wait for the holder.  An error is found by the next attempt, or is a signal. */
+/* Wait for the holder.  After an error the next attempt finds the reason. */
 static void p2m_wait_later(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned int flags)
 {
@@ -345,7 +349,7 @@ static void p2m_wait_later(struct p2m_guest *guest, unsigned long gfn,
 		put_p2m_gfn(&guest->lock, gfn);
 }
 
-/* Read what takes long to be read. */
+/* Read contents that take I/O. */
 static void p2m_read_later(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned int flags)
 {
@@ -361,7 +365,7 @@ static void p2m_make_room_later(struct p2m_guest *guest, unsigned long gfn,
 	p2m_pod_make_room_for(guest, gfn);
 }
 
-/* The pool is empty; nothing is held, except for mmap_lock. */
+/* The pool is empty.  Nothing is held but mmap_lock. */
 static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 				    struct p2m_guest *guest)
 {
@@ -369,7 +373,7 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
 		err = p2m_pod_make_room(guest);
-		/* With room, let it be touched again. */
+		/* If there is room, the touch is made again. */
 		return err ? p2m_error(err) : VM_FAULT_NOPAGE;
 	}
 	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT) &&
@@ -378,7 +382,7 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 	return p2m_fault_later(vmf, guest, p2m_make_room_later);
 }
 
-/* Wait for the pager, as such a fault may. */
+/* Wait for the pager, in the way that the fault allows. */
 static void p2m_pager_later(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned int flags)
 {
@@ -386,8 +390,9 @@ static void p2m_pager_later(struct p2m_guest *guest, unsigned long gfn,
 	unsigned int state = TASK_UNINTERRUPTIBLE;
 
 	/*
-	 * The kernel's own touches of user memory go on after a signal that does
-	 * not kill: interrupt them once, for a caller that cares, but not for ever.
+	 * When the kernel itself touches user memory, it goes on after a signal
+	 * that does not kill.  Interrupt such a fault once, for callers that
+	 * care, but not each time.
 	 */
 	if ((flags & user) == user ||
 	    (flags & FAULT_FLAG_INTERRUPTIBLE && !(flags & FAULT_FLAG_TRIED)))
@@ -397,7 +402,7 @@ static void p2m_pager_later(struct p2m_guest *guest, unsigned long gfn,
 	p2m_pager_wait(guest, gfn, state);
 }
 
-/* Is anybody left that uses this memory, and was not killed? */
+/* Has this memory a user that was not killed? */
 static bool p2m_mm_is_used(struct mm_struct *mm)
 {
 	bool used = true;
@@ -413,10 +418,11 @@ static bool p2m_mm_is_used(struct mm_struct *mm)
 }
 
 /*
- * A kernel thread cannot be killed, so a pager that does not answer must not keep
- * it, and who waits for it.  KVM's worker for asynchronous page faults has waited
- * once when it tries again; then it gives up, and its vCPU waits itself.  Others
- * that use a VMM's memory (vhost's) go on until the VMM is killed.
+ * A kernel thread cannot be killed.  So a pager that does not answer must not
+ * block it, nor the tasks that wait for it.  KVM's worker for asynchronous page
+ * faults gives up when it tries again after one wait; then its vCPU waits
+ * itself.  Other threads that use a VMM's memory (vhost's) go on until the VMM
+ * is killed.
  */
 static bool p2m_fault_gives_up(struct vm_fault *vmf)
 {
@@ -428,13 +434,13 @@ static bool p2m_fault_gives_up(struct vm_fault *vmf)
 				   vmf->flags & FAULT_FLAG_TRIED;
 }
 
-/* The pager has been asked for @gfn. */
+/* The pager was asked for the frame. */
 static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	if (p2m_fault_gives_up(vmf))
 		return VM_FAULT_SIGBUS;
 	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
-		/* Whatever comes of it, the touch is made again. */
+		/* In any case the touch is made again. */
 		p2m_pager_wait(guest, vmf->pgoff, TASK_KILLABLE);
 		return VM_FAULT_NOPAGE;
 	}
@@ -453,8 +459,8 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 		return p2m_fault_later(vmf, guest, p2m_wait_later);
 	}
 	/*
-	 * Wait here if it was waited for elsewhere before, so that this ends.
-	 * No holder waits for mmap_lock: see the order of locks in guest.h.
+	 * Wait here if the fault has waited before, so that this ends.  No
+	 * holder waits for mmap_lock: see the order of locks in guest.h.
 	 */
 	if (err)
 		err = get_p2m_killable(&guest->lock, gfn, 0);
@@ -473,9 +479,10 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 }
 
 /*
- * There is no memory for a touch, and nothing is held, but for mmap_lock.  It cannot
- * be told so, as a service is; so it is an out-of-memory event, as for any memory.
- * Not before now: somebody who is killed for it may wait for what was held.
+ * There is no memory for a touch.  Nothing is held but mmap_lock.  A call would
+ * return an error.  A touch cannot, so it is an out-of-memory event, as for any
+ * memory.  This comes late, because a task that is killed for it may wait for a
+ * range that was held.
  */
 static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
 {
@@ -485,7 +492,7 @@ static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
 	set_active_memcg(old);
 	if (!page)
 		return VM_FAULT_OOM;
-	/* There is memory again: let it be touched again. */
+	/* There is memory again: the touch is made again. */
 	__free_page(page);
 	return VM_FAULT_NOPAGE;
 }
@@ -497,13 +504,13 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 	vm_fault_t ret;
 
 	p2m_count_event(guest, faults);
-	/* May let go of the guest. */
+	/* This may drop the guest. */
 	ret = p2m_touch(vmf, guest);
 	set_active_memcg(old);
 	return ret == VM_FAULT_OOM ? p2m_fault_oom(guest) : ret;
 }
 
-/* Does the map, at this instant, allow writes to this page? */
+/* Does the map allow writes to this page at this instant? */
 static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	struct p2m_entry entry = p2m_lookup(&guest->map, vmf->pgoff);
@@ -516,19 +523,21 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (!p2m_entry_dirty(entry) && READ_ONCE(guest->log_dirty))
 		return false;
 	/*
-	 * The chunk may have been split since p2m_fault(), which then saw no need
-	 * of a page table; all of it would be mapped, to be written to.
+	 * The chunk may have been split after p2m_fault(), which saw no need
+	 * for a page table.  Then all of the large page would be mapped
+	 * writable.
 	 */
 	return p2m_entry_order(entry) || !PageCompound(page) ||
 	       !pmd_none(READ_ONCE(*vmf->pmd));
 }
 
-static int p2m_hold_and_make_writable(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_hold_and_make_writable(struct p2m_guest *guest,
+				      unsigned long gfn)
 {
 	struct p2m_hold hold;
 	int err;
 
-	/* With mmap_lock: no holder waits for that.  See guest.h. */
+	/* With mmap_lock, which no holder waits for: see guest.h. */
 	err = p2m_hold_killable(&hold, guest, gfn, 1);
 	if (err)
 		return err;
@@ -540,10 +549,10 @@ static int p2m_hold_and_make_writable(struct p2m_guest *guest, unsigned long gfn
 }
 
 /*
- * A page that is mapped, or was just found by p2m_fault(), is to be written to.
- * Mostly it may be.  No hold is needed to know: who takes the page away changes
- * the entry first, and then waits for the page's lock, which is held from here
- * until the page is mapped.
+ * A write to a page that is mapped, or that p2m_fault() has just found.  Mostly
+ * it is allowed, and no hold is needed to know.  A task that takes the page
+ * away changes the entry first, and then waits for the page's lock.  We hold
+ * that lock from here until the page is mapped.
  */
 static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 {
@@ -554,7 +563,10 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 
 	for (tries = 0; tries < 2; tries++) {
 		lock_page(page);
-		/* Locked comes before looked up; pairs with smp_mb() in p2m_unmap(). */
+		/*
+		 * Lock first, then look up.  Pairs with smp_mb() in
+		 * p2m_unmap().
+		 */
 		smp_mb();
 		if (p2m_may_write(vmf, guest))
 			return VM_FAULT_LOCKED;
@@ -567,7 +579,10 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		if (err)
 			return p2m_error(err);
 	}
-	/* It has another page by now, or none, or part of one: touch it again. */
+	/*
+	 * The frame has another page, or none, or a part: the touch is made
+	 * again.
+	 */
 	return VM_FAULT_NOPAGE;
 }
 

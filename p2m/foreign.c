@@ -2,10 +2,11 @@
 /*
  * Foreign mappings: frames of a guest that another process maps.
  *
- *	 any -- populate, make writable --> ram_rw -- FOREIGN_MAP --> ram_rw, held
- *	                                      ^                           |
- *	                                      '---------------------------'
- *	                                        last descriptor, last mapping
+ *	 any -- populate, make writable --> ram_rw -- FOREIGN_MAP --> ram_rw,
+ *	                                      ^                       held
+ *	                                      |                         |
+ *	                                      '-------------------------'
+ *	                                      last descriptor, last mapping
  *
  * "Held" is not a state of the map.  P2M_FOREIGN_MAP takes a reference to each
  * page while it holds the chunk; then the hold ends.  The reference alone makes
@@ -57,7 +58,7 @@ static vm_fault_t p2m_foreign_fault(struct vm_fault *vmf)
 {
 	struct p2m_foreign_pages *pages = vmf->vma->vm_private_data;
 
-	/* Only where ftruncate() could, which there is not, or mremap(). */
+	/* Past the end, where only mremap() can get to. */
 	if (vmf->pgoff >= pages->nr)
 		return VM_FAULT_SIGBUS;
 	vmf->page = pages->page[vmf->pgoff];

@@ -182,7 +182,7 @@ struct p2m_guest *p2m_guest_next(u64 id)
 	/* The list is in the order of making. */
 	list_for_each_entry(guest, &p2m_guests, link) {
 		if (guest->id > id) {
-			/* The last put takes it off the list under this lock. */
+			/* The last put takes it off under this lock. */
 			refcount_inc(&guest->ref);
 			found = guest;
 			break;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Paging by a pager: a process that keeps the contents of frames and is asked for
- * them when they are touched.
+ * Paging by a pager: a process that keeps the contents of frames, and is asked
+ * for them when they are touched.
  *
  *	         nominate               evict
  *	 ram_rw ----------> paging_out --------> paged <-------------.
@@ -13,33 +13,35 @@
  *	  |     resume, or the pager goes         v    v  prep
  *	  '------------------------------------- prepped
  *
- * The states and the words are Xen's, but that there paging_in goes on until
+ * The states and the words are Xen's; but in Xen a frame is paging_in until
  * resume, with a page or without.
  *
  * WHAT IS PENDING.  A frame is in the xarray @pending while it is paging_in or
- * prepped.  It is put in and taken out holding the frame, so for who holds it the
- * two agree; it is put in only while there is a pager, which the xarray's lock
- * sees to.  The mark says that read(2) has not returned the event yet.  So there
- * are no more events than frames, and one that cannot be queued leaves the frame
- * as it was.  When the pager goes, what is pending becomes what it was before.
+ * prepped.  It is put in and taken out while it is held, so a task that holds
+ * it finds that the two agree.  It is put in only while there is a pager; the
+ * xarray's lock ensures that.  The mark P2M_UNREAD says that read(2) has not
+ * returned the event yet.  So there are no more events than frames, and if one
+ * cannot be queued, the frame is as it was.  When the pager goes, each pending
+ * frame becomes what it was before.
  *
- * WHO WAITS for a frame (in a fault, holding nothing) waits for its type to be
- * neither paging_in nor prepped: p2m_pager_wait() and p2m_pager_done() have the
+ * TO WAIT for a frame, a fault that holds nothing waits until the type is
+ * neither paging_in nor prepped. p2m_pager_wait() and p2m_pager_done() have the
  * barriers.
  *
- * TO EVICT is to copy the page to the pager without holding the frame, since that
- * touches user memory.  Meanwhile there is a reference to the page, so it is not
- * nominated anew: if the frame is still paging_out when it is held again, then no
- * touch has come between.
+ * TO EVICT, the page is copied to the pager.  That touches user memory, so the
+ * frame is not held.  Meanwhile we have a reference to the page, so it cannot
+ * be nominated anew.  If the frame is still paging_out when it is held again,
+ * no touch has come between.
  *
- * TO PREP is to copy from the pager without holding the frame.  What is evicted has a
- * number (map.h), never the same twice: if the frame has it still when it is held,
- * then it did not come back meanwhile, written to, and go again.
+ * TO PREP, a page is copied from the pager, while the frame is not held.  Each
+ * eviction has a number of its own (map.h).  If the entry still has that number
+ * when the frame is held, the frame has not come back meanwhile, was not
+ * written, and was not evicted again.
  *
- * WHO IS THE PAGER?  The process, or rather the table of descriptors, that made
- * P2M_PAGER_ATTACH.  It goes when it closes a descriptor of the guest, and so also
- * when it dies, however it dies.  Each attaching is a session; a call that began in
- * one ends in it, or changes nothing.
+ * THE PAGER is the process, or rather the table of descriptors, that called
+ * P2M_PAGER_ATTACH.  It goes when it closes a descriptor of the guest; so also
+ * when it dies, however it dies.  Each attaching begins a session.  A call that
+ * began in one session ends in it, or changes nothing.
  */
 
 #include <linux/fdtable.h>
@@ -66,15 +68,18 @@
 #define P2M_UNREAD	XA_MARK_0
 
 /**
- * struct p2m_pager - what a guest has for its pager
+ * struct p2m_pager - the state of a guest's pager
  * @lock: held to attach and detach; taken before any range
- * @owner: the pager, or NULL; changed with @lock and that of @pending
- * @policy: what becomes of frames when it goes
- * @session: how many have attached so far; changed as @owner is
- * @evictions: how many frames have gone to it, to number them
- * @pending: by gfn, what is paging_in or prepped: the event's flags
- * @next: where to look for an unread event first; guarded by @pending's lock
- * @readers: who waits for events
+ * @owner: the pager, or NULL; changes with @lock and the lock of @pending held
+ * @policy: what happens to frames when the pager goes
+ * @session: how many pagers have attached so far; changes as @owner does
+ * @evictions: how many frames have gone to pagers; gives each eviction its
+ * number
+ * @pending: by gfn, the flags of the event of each frame that is paging_in or
+ * prepped
+ * @next: where to look first for an unread event; guarded by the lock of
+ * @pending
+ * @readers: tasks that wait for events
  */
 struct p2m_pager {
 	struct mutex		lock;	/* of who is the pager */
@@ -95,7 +100,7 @@ static struct p2m_pager *p2m_pager_of(struct p2m_guest *guest)
 	return smp_load_acquire(&guest->pager);
 }
 
-/* The same, but there is one from now on; or NULL. */
+/* Make one if there is none; or NULL. */
 static struct p2m_pager *p2m_pager_make(struct p2m_guest *guest)
 {
 	struct p2m_pager *pager = p2m_pager_of(guest), *other;
@@ -116,8 +121,9 @@ static struct p2m_pager *p2m_pager_make(struct p2m_guest *guest)
 }
 
 /**
- * p2m_pager_free() - free what a guest that goes has for its pager
- * @guest: the guest; no descriptor of it is left, and so no pager either
+ * p2m_pager_free() - free the state of the pager
+ * @guest: the guest, which goes; no process has a descriptor of it, so there is
+ * no pager
  *
  * Context: process context.
  */
@@ -137,7 +143,7 @@ static bool p2m_pager_is(struct p2m_pager *pager, fl_owner_t id)
 	return pager && READ_ONCE(pager->owner) == id;
 }
 
-/* The pager, if the calling process is it; else NULL. */
+/* The pager if it is the calling process; else NULL. */
 static struct p2m_pager *p2m_pager_current(struct p2m_guest *guest)
 {
 	struct p2m_pager *pager = p2m_pager_of(guest);
@@ -146,8 +152,9 @@ static struct p2m_pager *p2m_pager_current(struct p2m_guest *guest)
 }
 
 /*
- * Is the calling process still the pager that it was in @session?  With the lock of
- * @pager->pending.  Returns 0, -ENOTCONN, or -ESTALE if it went and came again.
+ * Is the calling process still the pager, and this the same session?  The
+ * caller has the lock of @pager->pending.  Returns 0, -ENOTCONN, or -ESTALE for
+ * another session.
  */
 static int p2m_pager_still(struct p2m_pager *pager, unsigned long session)
 {
@@ -156,14 +163,14 @@ static int p2m_pager_still(struct p2m_pager *pager, unsigned long session)
 	return pager->session == session ? 0 : -ESTALE;
 }
 
-/* Change the entry of @gfn, which is held, if this is the session still. */
+/* Change the entry of @gfn, which is held, if the session is still the same. */
 static int p2m_pager_change(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_entry entry, unsigned long session)
 {
 	struct p2m_pager *pager = guest->pager;
 	int err;
 
-	/* Nobody comes or goes between looking and changing. */
+	/* No pager comes or goes between the look and the change. */
 	xa_lock(&pager->pending);
 	err = p2m_pager_still(pager, session);
 	if (!err)
@@ -174,7 +181,7 @@ static int p2m_pager_change(struct p2m_guest *guest, unsigned long gfn,
 
 /* ---- Waiting for a frame ------------------------------------------ */
 
-/* What a task that waits for a frame waits on: a number that no other frame has. */
+/* The address that tasks wait on for a frame: no other frame has it. */
 static void *p2m_pager_key(struct p2m_guest *guest, unsigned long gfn)
 {
 	return (void *)p2m_page_owner(&guest->map, gfn);
@@ -190,10 +197,10 @@ static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
 /**
  * p2m_pager_wait() - wait until the pager has answered for a frame, or is gone
  * @guest: the guest
- * @gfn: the frame, which the pager was asked for, or has prepped
- * @state: how: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
+ * @gfn: the frame, which is paging_in or prepped
+ * @state: TASK_INTERRUPTIBLE, TASK_KILLABLE or TASK_UNINTERRUPTIBLE
  *
- * A kernel thread, which nobody can kill, waits for P2M_KERNEL_WAIT at most.
+ * A kernel thread cannot be killed, so it waits for P2M_KERNEL_WAIT at most.
  *
  * Context: process context, holding nothing; may sleep.
  * Return: 0; -ERESTARTSYS if a signal came first.
@@ -207,28 +214,30 @@ int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 	long ret;
 
 	/*
-	 * In the queue comes before looked up.  The full barrier is in
-	 * prepare_to_wait_event(), and pairs with that in p2m_pager_done().
+	 * Enter the queue first, then look up.  The full barrier is in
+	 * prepare_to_wait_event(), and pairs with the one in p2m_pager_done().
 	 */
 	ret = ___wait_var_event(key,
-				___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
-				state, 0, most, __ret = schedule_timeout(__ret));
+			___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
+			state, 0, most, __ret = schedule_timeout(__ret));
 	return min(ret, 0L);
 }
 
-/* @gfn, which is held, was pending, or may have been, and is not any more. */
+/* @gfn, which is held, may have been pending, and is so no longer. */
 static void p2m_pager_done(struct p2m_guest *guest, unsigned long gfn)
 {
 	xa_erase(&guest->pager->pending, gfn);
-	/* The new entry comes before looking for waiters; see p2m_pager_wait(). */
+	/*
+	 * Change the entry first, then look for waiters: see p2m_pager_wait().
+	 */
 	smp_mb();
 	wake_up_var(p2m_pager_key(guest, gfn));
 }
 
 /*
- * Put @gfn, which is held, among what is pending, unless it is already.
- * Returns 1 if it is new there, 0 if it was there, what p2m_pager_still() does for
- * @session or, for 0, -ENOTCONN if there is no pager, -ENOMEM.
+ * Make @gfn, which is held, pending, in this @session, or in any if that is 0.
+ * Returns 1; 0 if it is pending already; -ENOTCONN if there is no pager;
+ * -ESTALE for another session; -ENOMEM.
  */
 static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 			  unsigned long gfn, u32 flags)
@@ -236,8 +245,9 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
 	int err, gone;
 
 	xa_lock(&pager->pending);
-	/* May let go of the lock to allocate: look at the owner afterwards. */
-	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags), P2M_GFP_KERNEL);
+	/* This may drop the lock to allocate, so look at the owner after it. */
+	err = __xa_insert(&pager->pending, gfn, xa_mk_value(flags),
+			  P2M_GFP_KERNEL);
 	if (session)
 		gone = p2m_pager_still(pager, session);
 	else
@@ -259,7 +269,7 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
  * p2m_pager_is_there() - has a guest a pager?
  * @guest: the guest
  *
- * Context: any; if a frame that is prepped is held, it stays so as long.
+ * Context: any.  While the caller holds a prepped frame, the answer stays.
  * Return: whether it has.
  */
 bool p2m_pager_is_there(struct p2m_guest *guest)
@@ -271,11 +281,11 @@ bool p2m_pager_is_there(struct p2m_guest *guest)
  * p2m_pager_ask() - ask the pager for a frame that it has
  * @guest: the guest
  * @gfn: the frame, of type paged or paging_in
- * @write: it is to be written to
+ * @write: whether the frame will be written
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: -EAGAIN if it has been asked, to be waited for by p2m_pager_wait() without
- * holding @gfn; -ENOTCONN if there is no pager; -ENOMEM.
+ * Return: -EAGAIN if the pager was asked: put @gfn and p2m_pager_wait();
+ * -ENOTCONN if there is no pager; -ENOMEM.
  */
 int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
@@ -291,19 +301,20 @@ int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write)
 		p2m_change_type(guest, gfn, p2m_paging_in);
 		p2m_count_event(guest, events);
 		trace_p2m_event(guest->id, gfn, write);
-		/* The pager may answer when we have put the frame. */
+		/* The pager can answer when we have put the frame. */
 		xa_set_mark(&pager->pending, gfn, P2M_UNREAD);
-		wake_up_interruptible_poll(&pager->readers, EPOLLIN | EPOLLRDNORM);
+		wake_up_interruptible_poll(&pager->readers,
+					   EPOLLIN | EPOLLRDNORM);
 	}
 	return -EAGAIN;
 }
 
 /* ---- Coming and going --------------------------------------------- */
 
-/* The pager is gone: @gfn, which was pending, is as before it was asked for. */
+/* The pager is gone: a pending frame becomes what it was before. */
 static void p2m_pager_forget(struct p2m_guest *guest, unsigned long gfn)
 {
-	/* It was held before, so nothing is to be allocated for that. */
+	/* The frame was held before, so the lock has its node. */
 	if (WARN_ON_ONCE(get_p2m_gfn(&guest->lock, gfn)))
 		return;
 	switch (p2m_entry_type(p2m_get_entry(&guest->map, gfn))) {
@@ -397,9 +408,10 @@ int p2m_pager_attach(struct p2m_guest *guest, struct p2m_pager_attach *arg)
 		WRITE_ONCE(pager->owner, current->files);
 		xa_unlock(&pager->pending);
 		/*
-		 * Another thread may have closed the descriptor meanwhile, the last
-		 * one that this process has, and so would never close it again.  If
-		 * it is there now, then who closes it finds an owner.
+		 * Another thread may have closed the descriptor meanwhile.  If
+		 * it was the last one of this process, no close would ever end
+		 * the session.  If there is one now, a later close finds the
+		 * owner.
 		 */
 		if (!iterate_fd(current->files, 0, p2m_is_file_of, guest)) {
 			p2m_pager_drop(guest, pager);
@@ -445,7 +457,7 @@ int p2m_pager_nominate(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_BATCH, p2m_pager_nominate_batch);
 }
 
-/* Check the frame of a call that is for the pager, and takes one; which session? */
+/* Check the caller and the frame of a call for the pager; get the session. */
 static int p2m_pager_check(struct p2m_guest *guest, u64 gfn,
 			   unsigned long *session)
 {
@@ -454,21 +466,27 @@ static int p2m_pager_check(struct p2m_guest *guest, u64 gfn,
 
 	if (!pager)
 		return -ENOTCONN;
-	/* If it is another one already, this process came again just now. */
+	/*
+	 * If it is a new session already, this process has just attached again.
+	 */
 	*session = READ_ONCE(pager->session);
 	end = p2m_range_end(guest, gfn, 1);
 	return end < 0 ? end : 0;
 }
 
-/* A nominated frame's page, with a reference; or -errno. */
-static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn)
+/* Get a reference to the page of a nominated frame; or -errno. */
+static struct page *p2m_get_nominated(struct p2m_guest *guest,
+				      unsigned long gfn)
 {
 	struct p2m_entry entry;
 	struct p2m_hold hold;
 	struct page *page;
 	int err;
 
-	/* A hold of nothing would take memory, for frames without number. */
+	/*
+	 * To hold frames without entries would cost memory, for any number of
+	 * them.
+	 */
 	if (!p2m_has_chunk(guest, gfn))
 		return ERR_PTR(-ENOENT);
 	err = p2m_hold(&hold, guest, gfn, 1);
@@ -488,7 +506,7 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest, unsigned long gfn
 	return page;
 }
 
-/* The pager has a copy of @page: is it one still?  Then the frame is the pager's. */
+/* The pager has a copy of @page.  If it is still true, the frame is its now. */
 static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
 			       struct page *page, unsigned long session)
 {
@@ -500,7 +518,9 @@ static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
 	if (p2m_entry_type(entry) != p2m_paging_out ||
 	    p2m_entry_page(entry) != page)
 		return -ENOENT;
-	/* The map's and the caller's: no other can come, as after p2m_take(). */
+	/*
+	 * The map's and the caller's; no other can come, as after p2m_take().
+	 */
 	if (page_count(page) != 2)
 		return -EBUSY;
 	if (READ_ONCE(pager->policy) == P2M_PAGER_STORE) {
@@ -522,12 +542,13 @@ static int p2m_evict_nominated(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-/* Copying from a page that nobody can write to: who touches it, denominates it. */
+/* Nobody can write to the page: a touch of the frame denominates it first. */
 static int p2m_copy_to_pager(u64 addr, struct page *page)
 {
 	void *from = kmap_local_page(page);
-	unsigned long left = copy_to_user(u64_to_user_ptr(addr), from, PAGE_SIZE);
+	unsigned long left;
 
+	left = copy_to_user(u64_to_user_ptr(addr), from, PAGE_SIZE);
 	kunmap_local(from);
 	return left ? -EFAULT : 0;
 }
@@ -546,7 +567,7 @@ int p2m_pager_evict(struct p2m_guest *guest, struct p2m_page *arg)
 	page = p2m_get_nominated(guest, arg->gfn);
 	if (IS_ERR(page))
 		return PTR_ERR(page);
-	/* The pager's memory may be this very frame: nothing is held. */
+	/* Hold nothing: the pager's memory may be this very frame. */
 	err = p2m_copy_to_pager(arg->addr, page);
 	if (err)
 		goto out;
@@ -563,7 +584,7 @@ out:
 
 /* ---- In ----------------------------------------------------------- */
 
-/* A page with what the pager has at @addr; or -errno. */
+/* Get a page with the pager's data at @addr; or -errno. */
 static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
@@ -593,7 +614,7 @@ static int p2m_prep_check(struct p2m_entry entry)
 	return p2m_entry_with_pager(entry) ? 0 : -ENOENT;
 }
 
-/* What an entry that the pager had is with this page; or with none, if it is lost. */
+/* The new entry of a frame that the pager had; without @page it is lost. */
 static struct p2m_entry p2m_prep_entry(struct p2m_guest *guest,
 				       struct p2m_entry entry,
 				       struct page *page, bool resume)
@@ -606,8 +627,9 @@ static struct p2m_entry p2m_prep_entry(struct p2m_guest *guest,
 }
 
 /*
- * Give @gfn, which is held, this page; or none, if the pager has lost it.  If only
- * it is what it was when the pager was asked for the page: @was.
+ * Give this page to @gfn, which is held; or no page, if the pager has lost it.
+ * @was is the entry before the copy: the frame must not have been evicted again
+ * since.
  */
 static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 		    struct page *page, u32 flags, struct p2m_entry was,
@@ -628,7 +650,9 @@ static int p2m_prep(struct p2m_guest *guest, unsigned long gfn,
 			return err;
 		xa_clear_mark(&pager->pending, gfn, P2M_UNREAD);
 	}
-	/* If this fails, the pager is going, and forgets what is pending. */
+	/*
+	 * If this fails, the pager is going, and makes the frame what it was.
+	 */
 	err = p2m_pager_change(guest, gfn,
 			       p2m_prep_entry(guest, entry, page, resume),
 			       session);
@@ -657,7 +681,7 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 	err = p2m_pager_check(guest, arg->gfn, &session);
 	if (err)
 		return err;
-	/* Look before copying: a pager may well try every frame. */
+	/* Look before copying: a pager may try every frame. */
 	was = p2m_lookup(&guest->map, arg->gfn);
 	err = p2m_prep_check(was);
 	if (err)
@@ -691,7 +715,9 @@ static int p2m_pager_resume_frame(struct p2m_guest *guest, unsigned long gfn,
 static int p2m_pager_resume_batch(struct p2m_guest *guest, unsigned long gfn,
 				  unsigned long nr, struct p2m_range *range)
 {
-	/* What is prepped stays so: a pager that goes has to wait for this hold. */
+	/*
+	 * Prepped frames stay prepped: a pager that goes waits for this hold.
+	 */
 	if (!p2m_pager_current(guest))
 		return -ENOTCONN;
 	return p2m_for_frames(guest, gfn, nr, range, p2m_pager_resume_frame);
@@ -707,7 +733,7 @@ int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range)
 
 /* ---- Events ------------------------------------------------------- */
 
-/* The next unread event, in order of gfn and round again; false if there is none. */
+/* Get the next unread event, by gfn, then from 0 again; or false. */
 static bool p2m_pager_next(struct p2m_pager *pager, struct p2m_event *event)
 {
 	unsigned long gfn;
@@ -733,7 +759,7 @@ static bool p2m_pager_next(struct p2m_pager *pager, struct p2m_event *event)
 	return flags;
 }
 
-/* As many events as there are and fit; returns their size, or -EFAULT. */
+/* Copy all events that fit.  Returns their size, or -EFAULT. */
 static ssize_t p2m_pager_copy(struct p2m_pager *pager, char __user *buf,
 			      size_t count)
 {
@@ -742,7 +768,9 @@ static ssize_t p2m_pager_copy(struct p2m_pager *pager, char __user *buf,
 
 	while (done + sizeof(event) <= count && p2m_pager_next(pager, &event)) {
 		if (copy_to_user(buf + done, &event, sizeof(event))) {
-			/* Unread again, if it has not been answered meanwhile. */
+			/*
+			 * It is unread again, unless it was answered meanwhile.
+			 */
 			xa_set_mark(&pager->pending, event.gfn, P2M_UNREAD);
 			return done ?: -EFAULT;
 		}
@@ -753,15 +781,15 @@ static ssize_t p2m_pager_copy(struct p2m_pager *pager, char __user *buf,
 }
 
 /**
- * p2m_pager_read() - events for the pager
+ * p2m_pager_read() - read(2): events for the pager
  * @guest: the guest
  * @buf: where to
- * @count: how large that is
- * @nonblock: if there are none, do not wait
+ * @count: its size
+ * @nonblock: do not wait for events
  *
  * Context: process context, holding nothing; may sleep.
- * Return: the size of what was read; -EINVAL, -ENOTCONN, -EAGAIN, -EFAULT as
- * uapi/p2m.h has it; -ERESTARTSYS if a signal came first.
+ * Return: the size of the events; -EINVAL, -ENOTCONN, -EAGAIN or -EFAULT as in
+ * the manual; -ERESTARTSYS if a signal came first.
  */
 ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
 		       bool nonblock)
@@ -783,22 +811,22 @@ ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
 		if (nonblock)
 			return -EAGAIN;
 		err = wait_event_interruptible(pager->readers,
-					       !p2m_pager_is(pager, id) ||
-					       xa_marked(&pager->pending, P2M_UNREAD));
+				!p2m_pager_is(pager, id) ||
+				xa_marked(&pager->pending, P2M_UNREAD));
 		if (err)
 			return err;
 	}
 }
 
 /**
- * p2m_pager_poll() - are there events for the pager?
+ * p2m_pager_poll() - poll(2): are there events for the pager?
  * @guest: the guest
- * @file: what is polled
+ * @file: the file that is polled
  * @wait: the poll
  *
  * Context: process context.
- * Return: EPOLLIN if there are; EPOLLHUP if the calling process is not the pager;
- * EPOLLERR if there is no memory to find out.
+ * Return: EPOLLIN if there are; EPOLLHUP if the calling process is not the
+ * pager; EPOLLERR without memory to find out.
  */
 __poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
 			poll_table *wait)
@@ -810,5 +838,7 @@ __poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
 	poll_wait(file, &pager->readers, wait);
 	if (!p2m_pager_is(pager, current->files))
 		return EPOLLHUP;
-	return xa_marked(&pager->pending, P2M_UNREAD) ? EPOLLIN | EPOLLRDNORM : 0;
+	if (!xa_marked(&pager->pending, P2M_UNREAD))
+		return 0;
+	return EPOLLIN | EPOLLRDNORM;
 }

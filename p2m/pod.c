@@ -10,24 +10,24 @@
  *	                  |                                                   |
  *	                  '-- sweep -- logdirty <-----------------------------'
  *
- * The words are Xen's.  The pool is no list of pages but an account: so many
- * frames may be populated (the target), and so many are.  P2M_POD_SET fixes which
- * frames that is about, [0, gfns): each of them is either of type pod, or is
- * populated, whatever else the other services make of it; it does not matter to
- * the account whether it is shared, or in the store.  So nothing but populate
- * takes from the pool, nothing but a sweep gives back, nobody else has to know of
- * it, and populated + entries of type pod = gfns at any time.
+ * The words are Xen's.  The pool is not a list of pages but an account: how
+ * many frames may be populated (the target), and how many are.  P2M_POD_SET
+ * fixes the frames of the account, [0, gfns).  Each of them is either of type
+ * pod or populated.  A populated frame may be shared or in the store: that does
+ * not matter to the account.  So only populate takes from the pool, only a
+ * sweep gives back, and no other service knows of it.  At any time populated +
+ * entries of type pod = gfns.
  *
- * A chunk that is all pod is one entry of 2 MB, so that it can get a page of 2 MB.
- * If there is none, or not enough in the pool, the entry is split.
+ * A chunk that is all pod is one entry of 2 MB, so that it can get a page of 2
+ * MB.  If there is no such page, or not enough in the pool, the entry is split.
  *
- * WHEN THE POOL IS EMPTY, a touch looks for zero pages by itself.  In Xen it does
- * so while it holds the frame that it needs the page for, and others' frames'
- * locks inside the PoD lock; that is right only because all of these are one lock.
- * Here a touch first lets go of its frame, then holds a chunk at a time, and
- * then starts again.  Who waits holds nothing of the range lock, so there is no
- * cycle; and as it does wait, it cannot miss pages because somebody else, who may
- * be looking as well, holds them.
+ * WHEN THE POOL IS EMPTY, a touch looks for zero pages by itself.  In Xen it
+ * does so while it holds its frame, and takes locks of other frames inside the
+ * PoD lock.  That is right only because all these are one lock.  Here a touch
+ * first puts its frame, then holds a chunk at a time, and then starts again.  A
+ * task that waits holds nothing of the range lock, so there is no cycle.  And
+ * because it waits, it does not miss pages that another task holds, which may
+ * be looking as well.
  */
 
 #include <linux/hash.h>
@@ -42,17 +42,17 @@
 #include "walk.h"
 
 /*
- * To take less than this from a page of 2 MB is not worth making 512 of it, unless
- * a touch would be refused else.
+ * A sweep makes 512 pages of one of 2 MB only for so many zero frames; for a
+ * single one, if a touch would be refused without it.
  */
 #define P2M_POD_WORTH	64
 
-/* Chunks that a touch looks into for zero pages. */
+/* Chunks in which a touch looks for zero pages */
 #define P2M_POD_LOOK	512
 
 /*
- * When so many looks at all of the guest have found nothing, there is a pause before
- * the next one, and before each further one twice as long, up to a limit; in jiffies.
+ * After so many looks at all of the guest that found nothing, the next look
+ * waits; each further one twice as long, up to a limit.  In jiffies.
  */
 #define P2M_POD_AT_ONCE		2
 #define P2M_POD_PAUSE		(HZ / 50 ?: 1)
@@ -61,7 +61,7 @@
 /* ---- The account -------------------------------------------------- */
 
 /**
- * p2m_pool_init() - a pool that no frame takes from
+ * p2m_pool_init() - make a pool that no frame takes from
  * @pool: the pool
  *
  * Context: any.
@@ -71,10 +71,10 @@ void p2m_pool_init(struct p2m_pool *pool)
 	mutex_init(&pool->looking);
 }
 
-/* Take @nr from the pool, if there are so many. */
+/* Take @nr from the pool, if it has so many. */
 static bool p2m_pool_take(struct p2m_pool *pool, long nr)
 {
-	/* Who sets the target holds all, and we hold something. */
+	/* It changes only while all is held, and we hold something. */
 	long target = atomic_long_read(&pool->target);
 	long old = atomic_long_read(&pool->populated);
 
@@ -102,7 +102,7 @@ static bool p2m_pool_empty(struct p2m_pool *pool)
  * @guest: the guest
  *
  * Context: process context, holding all of the guest.
- * Return: how many things are wrong with it; 0 is right.
+ * Return: how many things are wrong.
  */
 unsigned int p2m_pod_audit(struct p2m_guest *guest)
 {
@@ -119,7 +119,7 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 
 /* ---- Populate ----------------------------------------------------- */
 
-/* Put a zero page where there is an entry of type pod and this order. */
+/* Give an entry of type pod and this order a zero page. */
 static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
 		       unsigned int order)
 {
@@ -155,14 +155,14 @@ static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_pod_populate() - give a frame of type pod a zero page, of 2 MB if possible
+ * p2m_pod_populate() - give a frame of type pod a zero page
  * @guest: the guest
  * @gfn: the frame
- * @huge: whether it may be 2 MB
+ * @huge: the page may be 2 MB
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, and @gfn has a page; -ENOSPC if the pool is empty: see
- * p2m_pod_make_room(); -ENOMEM.  After an error @gfn is of type pod as before.
+ * p2m_pod_make_room(); -ENOMEM.  After an error @gfn is of type pod.
  */
 int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
 {
@@ -175,7 +175,7 @@ int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
 
 /* ---- Sweep -------------------------------------------------------- */
 
-/* Has a frame a page of zeros?  At a glance: it can be written to meanwhile. */
+/* Has a frame a zero page?  At a glance: the guest may write to it. */
 static bool p2m_pod_is_zero(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
@@ -196,10 +196,11 @@ static unsigned int p2m_pod_count_zero(struct p2m_guest *guest,
 }
 
 /*
- * An entry whose page is taken, so that nobody can write to it, goes back to the pool.
- * Only now does it count whether it is zero.  Returns how many frames that are.
+ * Give the page of an entry, which is taken, back to the pool if it is zero.
+ * Only now nobody can write to it.  Returns how many frames that is.
  */
-static unsigned long p2m_pod_give_page(struct p2m_guest *guest, unsigned long gfn)
+static unsigned long p2m_pod_give_page(struct p2m_guest *guest,
+				       unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	unsigned int i, order = p2m_entry_order(entry);
@@ -216,8 +217,8 @@ static unsigned long p2m_pod_give_page(struct p2m_guest *guest, unsigned long gf
 }
 
 /*
- * What is picked of a part of a chunk goes back to the pool, where nobody else
- * references it; @nr frames are picked.
+ * Give the pages of the @nr frames that were picked back to the pool, if nobody
+ * else references them and they are zero.
  */
 static void p2m_pod_give_pages(struct p2m_guest *guest, unsigned long gfn,
 			       unsigned long end, unsigned long nr,
@@ -233,7 +234,7 @@ static void p2m_pod_give_pages(struct p2m_guest *guest, unsigned long gfn,
 	p2m_give_back(guest, first, end - first);
 }
 
-/* Sweep a chunk with one entry, whose page is zero. */
+/* Sweep a chunk with one entry and a page of 2 MB, which is zero. */
 static void p2m_pod_sweep_large(struct p2m_guest *guest, unsigned long gfn,
 				struct p2m_range *range)
 {
@@ -266,7 +267,8 @@ static unsigned long p2m_pod_sweep_small(struct p2m_guest *guest,
 }
 
 /**
- * p2m_pod_merge() - if a chunk is all pod, and equally dirty, make it one entry
+ * p2m_pod_merge() - make a chunk that is all pod one entry, if it is all
+ * equally dirty
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
@@ -289,8 +291,9 @@ void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /*
- * Sweep the part of a chunk, which is held, that may take from the pool.  A page
- * of 2 MB that is not all zero is made 512 pages if @worth of it are.
+ * Sweep the part of a chunk, which is held, that takes from the pool.  A page
+ * of 2 MB that is not all zero becomes 512 pages if @worth frames of it are
+ * zero.
  */
 static int p2m_pod_sweep_pages(struct p2m_guest *guest, unsigned long gfn,
 			       unsigned long nr, struct p2m_range *range,
@@ -328,7 +331,9 @@ static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
 {
 	int err = p2m_pod_sweep_pages(guest, gfn, nr, range, worth);
 
-	/* Also if there was nothing to take: they may be equally dirty only now. */
+	/*
+	 * Even if nothing was taken: the frames may be equally dirty only now.
+	 */
 	p2m_pod_merge(guest, gfn);
 	return err;
 }
@@ -358,7 +363,7 @@ int p2m_pod_sweep(struct p2m_guest *guest, struct p2m_range *range)
 
 /* ---- When the pool is empty --------------------------------------- */
 
-/* Is there a page in the chunk?  At a glance. */
+/* Has the chunk pages?  At a glance. */
 static bool p2m_pod_chunk_has_page(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_lookup(&guest->map, gfn);
@@ -366,7 +371,7 @@ static bool p2m_pod_chunk_has_page(struct p2m_guest *guest, unsigned long gfn)
 	return !p2m_entry_order(entry) || p2m_entry_page(entry);
 }
 
-/* Sweep one chunk; here a single page is worth anything. */
+/* Sweep one chunk; here a single zero frame is worth it. */
 static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr)
 {
@@ -377,16 +382,16 @@ static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 	err = p2m_hold_killable(&hold, guest, gfn, nr);
 	if (err)
 		return err;
-	/* Without memory to shatter with, another chunk may do. */
+	/* If there is no memory to shatter this chunk, another may do. */
 	p2m_pod_sweep_part(guest, gfn, nr, &range, 1);
 	p2m_unhold(&hold);
 	return 0;
 }
 
 /*
- * Look for zero pages until there is something in the pool, from where the last
- * one who did so stopped: then that is not what was populated just now, and will be
- * written to in a moment.
+ * Look for zero pages until there is something in the pool.  Go on where the
+ * last look stopped: so this does not meet pages that were populated just now
+ * and are about to be written.
  */
 static int p2m_pod_look(struct p2m_guest *guest)
 {
@@ -418,8 +423,8 @@ static int p2m_pod_look(struct p2m_guest *guest)
 }
 
 /*
- * A look has ended, and nothing came into the pool meanwhile.  If by now all of the
- * guest was looked at so, there is no use in looking again and again.
+ * A look has ended, and nothing came into the pool meanwhile.  If all of the
+ * guest has been looked at by now, looking again at once is of no use.
  */
 static void p2m_pod_was_fruitless(struct p2m_pool *pool)
 {
@@ -435,9 +440,9 @@ static void p2m_pod_was_fruitless(struct p2m_pool *pool)
 }
 
 /*
- * Look, unless that was of no use a moment ago.  There is nothing to be had only if
- * nothing came into the pool meanwhile: what came may have been taken, for a page
- * that is zero, by somebody behind our back.
+ * Look, unless that was of no use a moment ago.  There is no room only if
+ * nothing came into the pool meanwhile: if something came, another task may
+ * have taken it for a page that is still zero.
  */
 static int p2m_pod_look_if_useful(struct p2m_guest *guest)
 {
@@ -461,7 +466,7 @@ static int p2m_pod_look_if_useful(struct p2m_guest *guest)
 	return -ENOSPC;
 }
 
-/* One looks, and the others wait for what he finds. */
+/* One task looks, and the others wait for what it finds. */
 static int p2m_pod_find_room(struct p2m_guest *guest)
 {
 	struct p2m_pool *pool = &guest->pool;
@@ -476,14 +481,15 @@ static int p2m_pod_find_room(struct p2m_guest *guest)
 }
 
 /**
- * p2m_pod_make_room() - see to it that there is something in the pool
+ * p2m_pod_make_room() - get something into the pool
  * @guest: the guest
  *
- * By the time that this returns somebody else may have taken it: then try again.
+ * When this returns, another task may have taken it: then the caller tries
+ * again.
  *
- * Context: process context, holding nothing, but possibly mmap_lock; may sleep.
- * Return: 0; -ENOSPC if there is nothing in it, and no zero pages were found;
- * -EINTR on a fatal signal.
+ * Context: process context, holding nothing, but maybe mmap_lock; may sleep.
+ * Return: 0; -ENOSPC if the pool is empty and no zero page was found; -EINTR on
+ * a fatal signal.
  */
 int p2m_pod_make_room(struct p2m_guest *guest)
 {
@@ -494,7 +500,7 @@ int p2m_pod_make_room(struct p2m_guest *guest)
 	return err;
 }
 
-/* What is remembered of a touch by the current task; never 0. */
+/* The value that stands for a touch by the current task; never 0. */
 static unsigned long p2m_pod_touch(struct p2m_guest *guest, unsigned long gfn)
 {
 	long given = atomic_long_read(&guest->pool.given);
@@ -509,13 +515,15 @@ static unsigned long *p2m_pod_slot(struct p2m_guest *guest)
 }
 
 /**
- * p2m_pod_make_room_for() - p2m_pod_make_room(), for a touch that comes again
+ * p2m_pod_make_room_for() - p2m_pod_make_room() for a touch that will be made
+ * again
  * @guest: the guest
- * @gfn: the frame that was touched by the current task
+ * @gfn: the frame that the current task touched
  *
- * A fault that has let go of mmap_lock cannot be refused.  So when there is no room,
- * that is remembered until the fault comes again, for p2m_pod_refused().  Should
- * somebody else's be remembered in its place, the fault will look for room again.
+ * A fault that has dropped mmap_lock cannot be refused.  So if there is no
+ * room, the pool remembers it until the fault comes again, for
+ * p2m_pod_refused().  If another touch takes its place there, the fault looks
+ * for room again.
  *
  * Context: process context, holding nothing; may sleep.
  */
@@ -528,11 +536,11 @@ void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn)
 /**
  * p2m_pod_refused() - was there no room for this touch when it came before?
  * @guest: the guest
- * @gfn: the frame that was touched by the current task
+ * @gfn: the frame that the current task touched
  *
  * Context: any.
- * Return: true if p2m_pod_make_room_for() found none, and nothing came into the pool
- * since.  It is forgotten then.
+ * Return: true if p2m_pod_make_room_for() found none, and nothing has come into
+ * the pool since.  The pool forgets it then.
  */
 bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -546,7 +554,7 @@ bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
 
 /* ---- Set and get -------------------------------------------------- */
 
-/* Make what is empty of [gfn, end), in one chunk, type pod. */
+/* Make empty frames of [gfn, end), in one chunk, type pod. */
 static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long end)
 {
@@ -566,7 +574,7 @@ static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,
 	return err;
 }
 
-/* Undo p2m_pod_mark() of frames that did not take from the pool before. */
+/* Undo p2m_pod_mark() of frames that are new in the account. */
 static void p2m_pod_unmark(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned long end)
 {
@@ -584,7 +592,7 @@ static void p2m_pod_unmark(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
-/* Make what is empty of [start, end) type pod, or change nothing. */
+/* Make empty frames of [start, end) type pod; or change nothing. */
 static int p2m_pod_mark(struct p2m_guest *guest, unsigned long start,
 			unsigned long end)
 {
@@ -601,7 +609,10 @@ static int p2m_pod_mark(struct p2m_guest *guest, unsigned long start,
 		}
 		cond_resched();
 	}
-	/* The chunk in which the guest ended before; not while it may be undone. */
+	/*
+	 * The chunk in which the guest ended before; only now, as nothing is
+	 * undone.
+	 */
 	if (start < end)
 		p2m_pod_merge(guest, start);
 	return 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sharing: frames of one or many guests that have one page, which none may write.
+ * Sharing: frames, of one or many guests, that have one page, which nobody may
+ * write.
  *
  *	           nominate             share(handle, handle)
  *	 ram_rw --------------> shared -----------------------> shared
@@ -12,21 +13,21 @@
  *	   '-------------------------------------------------------'
  *
  * The states and the words are Xen's.  From nomination on, the contents do not
- * change until the last sharer has it for itself again; the handle names these
- * contents in this place, and is checked again when the frames are held.
- * A write, by the guest, by the VMM or by the kernel for either, unshares first
- * (p2m_page_mkwrite()).  To share changes the client's entry and no other, so it
- * takes the ranges of source and client, and never those of other sharers.
+ * change until the last sharer has the page for itself again.  The handle names
+ * these contents in this frame; it is checked again when the frames are held.
+ * A write, by the guest, the VMM or the kernel, unshares first: see
+ * p2m_page_mkwrite().  To share changes only the client's entry.  So it holds
+ * the source and the client, and never other sharers.
  *
- * A SHARED PAGE has a struct p2m_shared, found by the page, or by its contents in
- * a table.  The page has one reference from there, however many sharers: entries
- * of type shared hold none.  What changes while one holds which lock:
+ * A SHARED PAGE has a struct p2m_shared, which is found by the page, or by its
+ * contents in a table.  The page has one reference, for all its sharers.  Which
+ * lock guards what:
  *
  *	that an entry is of type shared	its frame's range lock
- *	that a page may be written to	the frame of the one sharer, and the bucket
- *	how many the sharers are	the bucket
+ *	that a page may be written	its one sharer's frame, and the bucket
+ *	how many sharers there are	the bucket
  *
- * So with a frame held, and of type shared, its page and contents stay.
+ * So while a frame of type shared is held, its page and contents stay.
  */
 
 #include <linux/highmem.h>
@@ -44,20 +45,21 @@
 #include "trace.h"
 #include "walk.h"
 
-/* Sharers that a page may have, so that what is done to all of them ends. */
+/* Sharers that a page can have */
 #define P2M_MAX_SHARERS		(1U << 16)
-/* Pages with one hash that are compared before giving up. */
+/* Pages with the same hash that are compared before giving up */
 #define P2M_MAX_COMPARES	8
 #define P2M_BUCKET_BITS		10
 
 /**
- * struct p2m_shared - a page that is shared, or nominated to be
- * @node: in its bucket, by @hash; if it can have no more sharers, it is not there
- * @domain: that of all its sharers
+ * struct p2m_shared - a page that is shared, or nominated
+ * @node: in its bucket, by @hash; if the page can have no more sharers, it is
+ * not there
+ * @domain: the domain of all its sharers
  * @hash: of the contents, in that domain
  * @handle: names this nomination
- * @page: the page, whose private data points here
- * @nr: how many frames share it
+ * @page: the page; its private data points here
+ * @nr: how many sharers it has
  */
 struct p2m_shared {
 	struct rb_node	node;
@@ -70,7 +72,7 @@ struct p2m_shared {
 
 /**
  * struct p2m_bucket - shared pages, by contents
- * @lock: guards @pages, and @nr of each with such a hash
+ * @lock: guards @pages, and p2m_shared.nr of each with such a hash
  * @pages: struct p2m_shared that can have more sharers, by hash
  */
 struct p2m_bucket {
@@ -82,7 +84,7 @@ static struct p2m_bucket p2m_buckets[1 << P2M_BUCKET_BITS];
 
 /* ---- Contents ----------------------------------------------------- */
 
-/* False if one of them is poisoned. */
+/* Have two pages the same contents?  False if one is poisoned. */
 static bool p2m_pages_equal(struct page *page1, struct page *page2)
 {
 	void *addr1, *addr2;
@@ -101,7 +103,7 @@ static bool p2m_pages_equal(struct page *page1, struct page *page2)
 /* ---- The table ---------------------------------------------------- */
 
 /**
- * p2m_sharing_init() - an empty table
+ * p2m_sharing_init() - make an empty table
  *
  * Context: module init.
  */
@@ -132,7 +134,7 @@ static bool p2m_shared_less(struct rb_node *a, const struct rb_node *b)
 				   b) < 0;
 }
 
-/* The shared page of a frame that is held, and of type shared. */
+/* The frame is held, and of type shared. */
 static struct p2m_shared *p2m_shared_of(struct page *page)
 {
 	return (struct p2m_shared *)page_private(page);
@@ -144,9 +146,9 @@ static bool p2m_shared_is_full(struct p2m_shared *shared)
 }
 
 /*
- * Holding the bucket, whose @shared is not full.  If it is full by now, a frame that
- * looks for a page to join is not to meet it: there are many such, if a guest has much
- * that is alike.
+ * The bucket is locked, and @shared is not full.  If it is full after this, it
+ * leaves the table, so that a frame that looks for a page does not meet it: a
+ * guest with many equal pages has many full ones.
  */
 static void p2m_shared_add(struct p2m_bucket *bucket, struct p2m_shared *shared,
 			   struct p2m_guest *guest)
@@ -159,7 +161,7 @@ static void p2m_shared_add(struct p2m_bucket *bucket, struct p2m_shared *shared,
 	}
 }
 
-/* Holding the bucket, whose @shared has no sharer any more. */
+/* The bucket is locked, and @shared has no sharer. */
 static void p2m_shared_remove(struct p2m_bucket *bucket,
 			      struct p2m_shared *shared)
 {
@@ -167,7 +169,9 @@ static void p2m_shared_remove(struct p2m_bucket *bucket,
 	set_page_private(shared->page, 0);
 }
 
-/* A frame has another page by now, or none; with the last sharer the page goes. */
+/*
+ * A frame has another page now, or none.  With the last sharer the page goes.
+ */
 static void p2m_shared_leave(struct p2m_guest *guest, struct p2m_shared *shared)
 {
 	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
@@ -189,15 +193,15 @@ static void p2m_shared_leave(struct p2m_guest *guest, struct p2m_shared *shared)
 	}
 }
 
-/* p2m_type_ops: an entry of type shared has gone, or goes with its guest. */
+/* p2m_type_ops.drop; also called when only the entry goes. */
 void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry)
 {
 	p2m_shared_leave(guest, p2m_shared_of(p2m_entry_page(entry)));
 }
 
 /*
- * If a frame is the only sharer, and nobody else holds the page, which nobody maps:
- * the page is the frame's own from now on.
+ * Nobody maps the page.  If the frame is the only sharer, and nobody else
+ * references the page, the frame has it for itself from now on.
  */
 static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 {
@@ -206,8 +210,8 @@ static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 
 	spin_lock(&bucket->lock);
 	/*
-	 * Who holds the page may have got it from another guest that shared it
-	 * once, and must not see what this one writes.
+	 * A task that references the page may have got it from another guest,
+	 * which shared it once.  It must not see what this guest writes.
 	 */
 	alone = shared->nr == 1 && page_count(shared->page) == 1;
 	if (alone)
@@ -220,16 +224,14 @@ static bool p2m_shared_take(struct p2m_guest *guest, struct p2m_shared *shared)
 	return true;
 }
 
-/* May frames of this domain join it?  Holding the bucket. */
+/* May frames of this domain join?  The bucket is locked. */
 static bool p2m_shared_is_open(struct p2m_shared *shared,
 			       struct p2m_domain *domain)
 {
 	return shared->domain == domain && !p2m_page_is_poisoned(shared->page);
 }
 
-/*
- * The page of a domain in the table with these contents, holding the bucket; or NULL.
- */
+/* Find the page of a domain with these contents.  The bucket is locked. */
 static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket,
 					  struct p2m_domain *domain, u64 hash,
 					  struct page *page)
@@ -251,11 +253,12 @@ static struct p2m_shared *p2m_shared_find(struct p2m_bucket *bucket,
 }
 
 /**
- * p2m_shared_known() - is there a shared page with this hash, that takes sharers?
- * @domain: in which it must be
+ * p2m_shared_known() - is there a shared page with this hash that takes
+ * sharers?
+ * @domain: its domain
  * @hash: of the contents
  *
- * Context: process context; it may come and go meanwhile.
+ * Context: process context; the result may be out of date.
  * Return: whether there is.
  */
 bool p2m_shared_known(struct p2m_domain *domain, u64 hash)
@@ -279,8 +282,8 @@ bool p2m_shared_known(struct p2m_domain *domain, u64 hash)
 /* ---- Nominate ----------------------------------------------------- */
 
 /*
- * At random, since numbers in a row would say how many nominations there were of
- * guests of other domains.  In the time that there is, no two are the same.
+ * A random number: with numbers in a row, a guest could count the nominations
+ * of guests of other domains.  There are too few handles for two to be equal.
  */
 static u64 p2m_new_handle(void)
 {
@@ -293,7 +296,7 @@ static u64 p2m_new_handle(void)
 }
 
 /**
- * p2m_share_taken() - a page that is taken becomes a shared page, with one sharer
+ * p2m_share_taken() - make a page that is taken a shared page with one sharer
  * @guest: the guest
  * @gfn: the frame, of type taken
  * @hash: of its contents
@@ -324,7 +327,7 @@ int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	return 0;
 }
 
-/* Nominate a frame that has a page of its own, of 4 KB. */
+/* Nominate a frame with a page of its own, of 4 KB. */
 static int p2m_share_take(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
@@ -343,14 +346,15 @@ static int p2m_share_take(struct p2m_guest *guest, unsigned long gfn)
  * p2m_share_nominate_held() - nominate a frame
  * @guest: the guest
  * @gfn: the frame
- * @hash: what its contents must have; or 0, for any
+ * @hash: the hash that its contents must have; 0 for any
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0, and @gfn is of type shared, maybe as before; -ENOENT if it has no page
- * that can be nominated, or not these contents; -EPERM if it is never to be shared;
- * -EBUSY if somebody else holds it; -ENOMEM.
+ * Return: 0, and @gfn is of type shared, maybe as before; -ENOENT if it has no
+ * page that can be nominated, or other contents; -EPERM if the guest is never
+ * shared; -EBUSY if somebody else has the page; -ENOMEM.
  */
-int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash)
+int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn,
+			    u64 hash)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page = p2m_entry_page_of(entry, gfn);
@@ -366,7 +370,7 @@ int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash
 	err = p2m_shatter(guest, gfn);
 	if (err)
 		return err;
-	/* It is broken now, if its part of a large page was poisoned. */
+	/* Broken, if its part of the large page was poisoned. */
 	if (!p2m_is_ram(p2m_get_entry(&guest->map, gfn)))
 		return -ENOENT;
 	return p2m_share_take(guest, gfn);
@@ -382,7 +386,10 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 
 	if (end < 0)
 		return end;
-	/* A hold of nothing would take memory, for frames without number. */
+	/*
+	 * To hold frames without entries would cost memory, for any number of
+	 * them.
+	 */
 	if (!p2m_has_chunk(guest, arg->gfn))
 		return -ENOENT;
 	err = p2m_hold(&hold, guest, arg->gfn, 1);
@@ -399,7 +406,7 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 
 /* ---- Share -------------------------------------------------------- */
 
-/* A frame, of type taken or shared, has this shared page instead from now on. */
+/* Give a frame, of type taken or shared, this shared page. */
 static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_shared *shared)
 {
@@ -412,15 +419,15 @@ static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * p2m_share_join() - give a frame the shared page with the same contents
+ * p2m_share_join() - give a frame the shared page with the same contents; free
+ * its own
  * @guest: the guest
  * @gfn: the frame, of type taken
  * @hash: of its contents
  *
- * Its own page is freed.
- *
  * Context: process context, holding @gfn.
- * Return: 0, and @gfn is of type shared; -ENOENT if there is no such shared page.
+ * Return: 0, and @gfn is of type shared; -ENOENT if there is no such shared
+ * page.
  */
 int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 {
@@ -435,13 +442,13 @@ int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	spin_unlock(&bucket->lock);
 	if (!shared)
 		return -ENOENT;
-	/* From here it is one of the sharers, so it stays. */
+	/* The frame is a sharer now, so the page stays. */
 	p2m_give_shared(guest, gfn, shared);
 	p2m_pages_free(page, P2M_4K);
 	return 0;
 }
 
-/* What a handle names, if that is still so, of a frame that is held. */
+/* Find what a handle of a frame, which is held, names; if it still does. */
 static struct p2m_shared *p2m_shared_by_handle(struct p2m_guest *guest,
 					       unsigned long gfn, u64 handle)
 {
@@ -467,12 +474,13 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 	to = p2m_shared_by_handle(source, arg->source_gfn, arg->source_handle);
 	if (IS_ERR(to))
 		return PTR_ERR(to);
-	from = p2m_shared_by_handle(client, arg->client_gfn, arg->client_handle);
+	from = p2m_shared_by_handle(client, arg->client_gfn,
+				    arg->client_handle);
 	if (IS_ERR(from))
 		return PTR_ERR(from);
 	if (from == to)
 		return 0;
-	/* Both frames are held and shared, so that neither page changes. */
+	/* Both frames are held and shared, so neither page changes. */
 	if (p2m_page_is_poisoned(from->page) || p2m_page_is_poisoned(to->page))
 		return -EHWPOISON;
 	if (!p2m_pages_equal(from->page, to->page))
@@ -486,7 +494,7 @@ static int p2m_share_held(struct p2m_guest *source, struct p2m_guest *client,
 	spin_unlock(&bucket->lock);
 	if (full)
 		return -EMLINK;
-	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
+	/* The frame is held, so no touch maps it before it has its new page. */
 	p2m_unmap(client, arg->client_gfn, 1);
 	p2m_give_shared(client, arg->client_gfn, to);
 	p2m_shared_leave(client, from);
@@ -525,7 +533,7 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 
 /* ---- Unshare ------------------------------------------------------ */
 
-/* A frame of type shared, held and unmapped, gets a page of its own. */
+/* Give a frame of type shared, which is unmapped, a page of its own. */
 static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
@@ -558,21 +566,21 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
  * @gfn: the frame, of type shared
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; or -ENOMEM, or -EHWPOISON if the page is poisoned, and it is shared as
- * before.
+ * Return: 0; -ENOMEM, or -EHWPOISON if the page is poisoned: then it stays
+ * shared.
  */
 int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
 {
 	int err;
 
-	/* No touch maps it meanwhile: it is held.  So the new page can come after. */
+	/* The frame is held, so no touch maps it before it has its new page. */
 	p2m_unmap(guest, gfn, 1);
 	err = p2m_unshare_unmapped(guest, gfn);
 	trace_p2m_unshare(guest->id, gfn, err);
 	return err;
 }
 
-/* A frame of a batch, of which all that is shared is unmapped. */
+/* Unshare a frame of a batch; all shared frames of it are unmapped. */
 static int p2m_unshare_frame(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry)
 {
@@ -587,7 +595,7 @@ static int p2m_unshare_frame(struct p2m_guest *guest, unsigned long gfn,
 	return err ?: 1;
 }
 
-/* Unshare what is shared of a batch, which is held. */
+/* Unshare the frames of a batch, which is held. */
 static int p2m_unshare_batch(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned long nr, struct p2m_range *range)
 {
@@ -610,7 +618,7 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range)
 
 /* ---- Audit -------------------------------------------------------- */
 
-/* p2m_type_ops: a shared frame must have a page that is shared in its domain. */
+/* p2m_type_ops.check: the page is shared, and in the frame's domain. */
 const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry)
 {

@@ -15,7 +15,8 @@ int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
 const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry);
 bool p2m_shared_known(struct p2m_domain *domain, u64 hash);
-int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn, u64 hash);
+int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn,
+			    u64 hash);
 int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 

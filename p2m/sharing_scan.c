@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The sharing scan: finds equal pages of a domain, and has them shared.
+ * The sharing scan: find equal pages of a domain, and share them.
  *
  *	              hash seen nowhere
  *	 ram_rw  --------------------------> ram_rw, a candidate
@@ -10,15 +10,16 @@
  *	   |                                     v
  *	   '------------ compare --------->   shared
  *
- * As KSM does, it compares a page with those that are shared already, which do not
- * change, and remembers it if there is none like it.  What it remembers is a hint,
- * in a table of the domain: it may be out of date, overwritten, or of a guest that
- * is gone, or has gone to another domain.  The first zero page is nominated at once,
- * for there will be more.
+ * As KSM does, a scan compares a page with pages that are shared already, which
+ * do not change.  If none is equal, it remembers the page as a candidate in a
+ * table of the domain.  A candidate is a hint: it may be out of date,
+ * overwritten, or of a guest that is gone or has left the domain.  The first
+ * zero page is nominated at once, because there will be more.
  *
- * A batch of frames is held while it is looked at, and unmapped in one go if any of
- * it may be shared.  A candidate is nominated with nothing else held, and the batch
- * is then held again: so no two ranges are, and no order among guests is needed.
+ * A batch of frames is held while the scan looks at it.  If some frames of it
+ * may be shared, they are unmapped in one go.  A candidate is nominated while
+ * nothing else is held; then the batch is held again.  So there is never more
+ * than one range held, and guests need no order.
  */
 
 #include <linux/hash.h>
@@ -38,9 +39,9 @@
 
 /* Places for a hash, in a set */
 #define P2M_SEEN_WAYS		4
-/* So many sets for each frame, or one gets full now and then and loses something */
+/* Sets for each frame: with fewer, a set gets full and loses a candidate */
 #define P2M_SEEN_PER_FRAME	8
-/* But no more sets than this: 3 MB, enough for 512 MB of pages without a like */
+/* At most so many sets: 3 MB, enough for 512 MB of pages without an equal */
 #define P2M_SEEN_MAX_BITS	15
 
 /**
@@ -58,7 +59,8 @@ struct p2m_candidate {
  * @hash: of the contents
  * @at: where they were; guest 0 if the place is empty
  *
- * The table is made by a scan, and stays.  In a set, the newest comes first.
+ * A scan makes the table, and the table stays.  In a set, the newest comes
+ * first.
  */
 struct p2m_seen {
 	u64			hash;
@@ -68,14 +70,14 @@ struct p2m_seen {
 /**
  * struct p2m_scan_batch - a batch of frames
  * @guest: the guest
- * @domain: which it was in when it was looked at
- * @gfn: the first one
+ * @domain: its domain when the scan looked at it
+ * @gfn: the first frame
  * @nr: how many
- * @known: a bit for each frame that there seems to be a shared page for
- * @found: a bit for each frame that there is a candidate for
- * @zero: a bit for each that is in @known for being zero
- * @hash: of each frame's contents, where a bit is set
- * @candidate: of each in @found
+ * @known: a bit for each frame for which there seems to be a shared page
+ * @found: a bit for each frame for which there is a candidate
+ * @zero: a bit for each frame in @known that is zero
+ * @hash: of the contents of each frame in @known or @found
+ * @candidate: for each frame in @found
  */
 struct p2m_scan_batch {
 	struct p2m_guest	*guest;
@@ -92,8 +94,8 @@ struct p2m_scan_batch {
 /* ---- Candidates --------------------------------------------------- */
 
 /*
- * See to it that the table is large enough for as many frames as a guest has.  What
- * was in a smaller one is forgotten.
+ * Make the table large enough for as many frames as a guest has.  A new table
+ * is empty.
  */
 static int p2m_seen_reserve(struct p2m_domain *domain, unsigned long gfns)
 {
@@ -103,7 +105,7 @@ static int p2m_seen_reserve(struct p2m_domain *domain, unsigned long gfns)
 
 	if (READ_ONCE(domain->seen_bits) >= bits)
 		return 0;
-	/* A guest's cgroup pays for it; a guest is not worth killing for it. */
+	/* Charged to a guest, which must not be killed for it. */
 	seen = kvzalloc((sizeof(*seen) * P2M_SEEN_WAYS) << bits,
 			GFP_KERNEL_ACCOUNT | __GFP_NORETRY | __GFP_NOWARN);
 	if (!seen)
@@ -118,7 +120,7 @@ static int p2m_seen_reserve(struct p2m_domain *domain, unsigned long gfns)
 	return 0;
 }
 
-/* Was this hash seen elsewhere?  See p2m_seen_before(); the table is locked. */
+/* p2m_seen_before() for a set; the table is locked. */
 static bool p2m_seen_in(struct p2m_seen *set, u64 hash,
 			const struct p2m_candidate *here,
 			struct p2m_candidate *where, bool force)
@@ -126,7 +128,7 @@ static bool p2m_seen_in(struct p2m_seen *set, u64 hash,
 	bool before = false;
 	unsigned int i;
 
-	/* The last one is lost, if it is not in any of the others. */
+	/* If the hash is in no other place, the last one is overwritten. */
 	for (i = 0; i < P2M_SEEN_WAYS - 1; i++)
 		if (set[i].at.guest && set[i].hash == hash)
 			break;
@@ -143,8 +145,8 @@ static bool p2m_seen_in(struct p2m_seen *set, u64 hash,
 }
 
 /*
- * Was this hash seen elsewhere, and where?  If not, then here, from now on; and with
- * @force even so.
+ * Was this hash seen elsewhere, and where?  If not, remember that it is @here.
+ * With @force remember that even if it was.
  */
 static bool p2m_seen_before(struct p2m_domain *domain, u64 hash,
 			    const struct p2m_candidate *here,
@@ -154,18 +156,22 @@ static bool p2m_seen_before(struct p2m_domain *domain, u64 hash,
 	unsigned long set;
 
 	spin_lock(&domain->seen_lock);
-	/* There is none if the guest went to this domain during the call. */
+	/*
+	 * There is no table if the guest has joined this domain during the
+	 * call.
+	 */
 	if (domain->seen) {
 		set = hash_64(hash, domain->seen_bits) * P2M_SEEN_WAYS;
-		before = p2m_seen_in(domain->seen + set, hash, here, where, force);
+		before = p2m_seen_in(domain->seen + set, hash, here, where,
+				     force);
 	}
 	spin_unlock(&domain->seen_lock);
 	return before;
 }
 
 /*
- * Nominate a candidate, if it still has these contents, and its guest is still in the
- * domain.  Returns -ENOENT or -EBUSY if it cannot be.
+ * Nominate a candidate, if it still has these contents and its guest is still
+ * in the domain.  Returns -ENOENT or -EBUSY if that fails.
  */
 static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
 				  struct p2m_domain *domain, u64 hash)
@@ -187,8 +193,8 @@ static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
 }
 
 /*
- * Nominate the candidates found for a batch, of which nothing is held.  Where that
- * can be done, the frame's bit goes from @found to @known.
+ * Nominate the candidates that were found for a batch; nothing is held.  If
+ * that succeeds, the frame's bit is set in @known.
  */
 static int p2m_nominate_found(struct p2m_scan_batch *batch)
 {
@@ -207,8 +213,8 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 			batch->known |= BIT_ULL(i);
 		} else if (err == -ENOENT || err == -EBUSY) {
 			here.gfn = batch->gfn + i;
-			p2m_seen_before(domain, batch->hash[i], &here, candidate,
-					true);
+			p2m_seen_before(domain, batch->hash[i], &here,
+					candidate, true);
 		} else {
 			return err;
 		}
@@ -218,7 +224,7 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 
 /* ---- A batch ------------------------------------------------------ */
 
-/* What can be done with a frame of a batch, which is held? */
+/* Look at a frame of a batch, which is held. */
 static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 {
 	struct p2m_candidate here = { batch->guest->id, batch->gfn + i };
@@ -241,7 +247,7 @@ static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 		batch->found |= BIT_ULL(i);
 }
 
-/* Look at a batch, which is held, until @max frames may be merged. */
+/* Look at a batch, which is held, until @max frames of it may be merged. */
 static void p2m_look(struct p2m_scan_batch *batch, u64 max)
 {
 	unsigned int i;
@@ -257,7 +263,7 @@ static void p2m_look(struct p2m_scan_batch *batch, u64 max)
 	batch->nr = i;
 }
 
-/* A frame of a batch cannot be merged, because somebody has its page. */
+/* Count frames that cannot be merged, because somebody has their page. */
 static void p2m_scan_busy(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 			  unsigned long nr)
 {
@@ -265,7 +271,7 @@ static void p2m_scan_busy(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 	scan->busy += nr;
 }
 
-/* Take the pages of the frames in @bits that still have one.  How many? */
+/* Take the pages of the frames in @bits that still have one. How many? */
 static unsigned long p2m_take_bits(struct p2m_scan_batch *batch, u64 bits,
 				   struct p2m_scan *scan)
 {
@@ -300,13 +306,13 @@ static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
 		scan->done++;
 		scan->zero += zero;
 	} else if (err == -ENOENT && zero && p2m_page_is_zero(page)) {
-		/* The one that others will be merged with. */
+		/* Other zero pages will be merged with this one. */
 		err = p2m_share_taken(guest, gfn, batch->hash[i]);
 	}
 	return err;
 }
 
-/* Merge frames of a batch, which is held, with what is shared already. */
+/* Merge the frames in @bits of a batch, which is held, with shared pages. */
 static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 			   struct p2m_scan *scan)
 {
@@ -337,7 +343,7 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 	return err;
 }
 
-/* Merge frames of a batch that there are candidates for; nothing is held. */
+/* Merge the frames of a batch that have candidates; nothing is held. */
 static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
 	struct p2m_hold hold;
@@ -350,14 +356,17 @@ static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 	err = p2m_hold(&hold, batch->guest, batch->gfn, batch->nr);
 	if (err)
 		return err;
-	/* What was found elsewhere is nothing to a guest that has left the domain. */
+	/*
+	 * If the guest has left the domain, what was found there does not
+	 * count.
+	 */
 	if (batch->guest->domain == batch->domain)
 		err = p2m_merge_known(batch, batch->known, scan);
 	p2m_unhold(&hold);
 	return err;
 }
 
-/* Look at a batch, which is held, and merge what is known. */
+/* Look at a batch, which is held, and merge what has a shared page. */
 static int p2m_scan_held(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
 	if (batch->domain->number == P2M_DOMAIN_NEVER)
@@ -366,7 +375,7 @@ static int p2m_scan_held(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 	return p2m_merge_known(batch, batch->known, scan);
 }
 
-/* Scan a batch, or the beginning of it, if no more than @max are to be merged. */
+/* Scan a batch; or only its beginning, because of @scan->max. */
 static int p2m_scan_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
 	struct p2m_hold hold;
@@ -375,7 +384,7 @@ static int p2m_scan_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 	err = p2m_hold(&hold, batch->guest, batch->gfn, batch->nr);
 	if (err)
 		return err;
-	/* So that it stays, although the guest may leave it. */
+	/* The domain must stay, even if the guest leaves it. */
 	batch->domain = batch->guest->domain;
 	refcount_inc(&batch->domain->ref);
 	err = p2m_scan_held(batch, scan);
@@ -408,7 +417,7 @@ static int p2m_scan_range(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 	return 0;
 }
 
-/* May the guest be scanned, and is there what a scan needs? */
+/* May the guest be scanned?  Then allocate what a scan needs. */
 static int p2m_scan_prepare(struct p2m_guest *guest)
 {
 	struct p2m_domain *domain = p2m_domain_of(guest);

@@ -4,8 +4,8 @@
 #include <linux/version.h>
 
 /*
- * For perf lock contention; modules may use these tracepoints since 6.12.  They are
- * the kernel's: so this header is included once before CREATE_TRACE_POINTS.
+ * For perf lock contention; modules may use these tracepoints since 6.12.
+ * They are the kernel's, so include this once before CREATE_TRACE_POINTS.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #include <trace/events/lock.h>
