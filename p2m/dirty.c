@@ -42,7 +42,6 @@
 #include "dirty.h"
 #include "huge.h"
 #include "page.h"
-#include "pod.h"
 #include "walk.h"
 
 /* Frames that one call looks at, at most: a bitmap of 128 KB */
@@ -216,7 +215,6 @@ static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
 		p2m_change_entry(guest, gfn, entry);
 	}
 	p2m_merge(guest, end - 1);
-	p2m_pod_merge(guest, end - 1);
 }
 
 /* Undo p2m_split_all() up to @end. */

@@ -148,11 +148,10 @@ struct p2m_domain *p2m_domain_of(struct p2m_guest *guest)
  */
 u64 p2m_domain_number(struct p2m_guest *guest)
 {
-	u64 number;
+	struct p2m_domain *domain = p2m_domain_of(guest);
+	u64 number = domain->number;
 
-	mutex_lock(&p2m_domains_lock);
-	number = guest->domain->number;
-	mutex_unlock(&p2m_domains_lock);
+	p2m_domain_put(domain);
 	return number;
 }
 

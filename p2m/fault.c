@@ -54,7 +54,7 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 /* ---- What a touch means ------------------------------------------- */
 
 /* The first touch: a zero page. */
-static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
+static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned int touch)
 {
 	struct p2m_entry none = {};
@@ -79,14 +79,14 @@ static int p2m_populate_zero(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
-static int p2m_populate_pod(struct p2m_guest *guest, unsigned long gfn,
+static int p2m_touch_pod(struct p2m_guest *guest, unsigned long gfn,
 			    unsigned int touch)
 {
 	return p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
 }
 
 /* The frame was nominated, and is touched: so it is not evicted. */
-static int p2m_populate_nominated(struct p2m_guest *guest, unsigned long gfn,
+static int p2m_touch_nominated(struct p2m_guest *guest, unsigned long gfn,
 				  unsigned int touch)
 {
 	p2m_make_ram(guest, gfn);
@@ -94,7 +94,7 @@ static int p2m_populate_nominated(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /* A pager is about to resume the frame.  If it is gone, nobody will. */
-static int p2m_populate_prepped(struct p2m_guest *guest, unsigned long gfn,
+static int p2m_touch_prepped(struct p2m_guest *guest, unsigned long gfn,
 				unsigned int touch)
 {
 	if (p2m_pager_is_there(guest))
@@ -104,7 +104,7 @@ static int p2m_populate_prepped(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /* The pager or the store has the contents. */
-static int p2m_populate_paged(struct p2m_guest *guest, unsigned long gfn,
+static int p2m_touch_paged(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned int touch)
 {
 	int err;
@@ -135,41 +135,23 @@ static int p2m_write_shared(struct p2m_guest *guest, unsigned long gfn)
 	return err ?: p2m_dirty_mark(guest, gfn);
 }
 
+#define ROW(type, populate, write, drop, check)				\
+	[p2m_##type] = { populate, write, drop, check }
 const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES] = {
-	[p2m_mmio_dm] = { .populate = p2m_populate_zero },
-	[p2m_ram_rw] = {
-		.write = p2m_dirty_mark,
-		.drop = p2m_page_drop, .check = p2m_page_check,
-	},
-	[p2m_logdirty] = {
-		.write = p2m_dirty_mark,
-		.drop = p2m_page_drop, .check = p2m_page_check,
-	},
-	[p2m_shared] = {
-		.write = p2m_write_shared,
-		.drop = p2m_shared_drop, .check = p2m_shared_check,
-	},
-	[p2m_paging_out] = {
-		.populate = p2m_populate_nominated,
-		.write = p2m_write_nominated,
-		.drop = p2m_page_drop,
-	},
-	[p2m_paged] = {
-		.populate = p2m_populate_paged,
-		.drop = p2m_store_drop, .check = p2m_store_check,
-	},
-	[p2m_paging_in] = {
-		.populate = p2m_populate_paged,
-		.drop = p2m_store_drop, .check = p2m_store_check,
-	},
-	[p2m_pod] = { .populate = p2m_populate_pod },
-	[p2m_prepped] = {
-		.populate = p2m_populate_prepped,
-		.drop = p2m_page_drop,
-	},
-	[p2m_broken] = { },
-	[p2m_taken] = { .drop = p2m_page_drop, .check = p2m_taken_check },
+	ROW(mmio_dm, p2m_touch_nothing, NULL, NULL, NULL),
+	ROW(ram_rw, NULL, p2m_dirty_mark, p2m_page_drop, p2m_page_check),
+	ROW(logdirty, NULL, p2m_dirty_mark, p2m_page_drop, p2m_page_check),
+	ROW(shared, NULL, p2m_write_shared, p2m_shared_drop, p2m_shared_check),
+	ROW(paging_out, p2m_touch_nominated, p2m_write_nominated,
+	    p2m_page_drop, NULL),
+	ROW(paged, p2m_touch_paged, NULL, p2m_store_drop, p2m_store_check),
+	ROW(paging_in, p2m_touch_paged, NULL, p2m_store_drop, p2m_store_check),
+	ROW(pod, p2m_touch_pod, NULL, NULL, NULL),
+	ROW(prepped, p2m_touch_prepped, NULL, p2m_page_drop, NULL),
+	ROW(broken, NULL, NULL, NULL, NULL),
+	ROW(taken, NULL, NULL, p2m_page_drop, p2m_taken_check),
 };
+#undef ROW
 
 static const struct p2m_type_ops *p2m_ops(struct p2m_guest *guest,
 					  unsigned long gfn)
@@ -362,7 +344,7 @@ static void p2m_read_later(struct p2m_guest *guest, unsigned long gfn,
 static void p2m_make_room_later(struct p2m_guest *guest, unsigned long gfn,
 				unsigned int flags)
 {
-	p2m_pod_make_room_for(guest, gfn);
+	p2m_pod_make_room(guest);
 }
 
 /* The pool is empty.  Nothing is held but mmap_lock. */
@@ -371,15 +353,15 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 {
 	int err;
 
-	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
-		err = p2m_pod_make_room(guest);
-		/* If there is room, the touch is made again. */
-		return err ? p2m_error(err) : VM_FAULT_NOPAGE;
-	}
-	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT) &&
-	    p2m_pod_refused(guest, vmf->pgoff))
-		return p2m_error(-ENOSPC);
-	return p2m_fault_later(vmf, guest, p2m_make_room_later);
+	if (fault_flag_allow_retry_first(vmf->flags))
+		return p2m_fault_later(vmf, guest, p2m_make_room_later);
+	/* A fault that dropped mmap_lock cannot be refused.  This one can. */
+	err = p2m_pod_make_room(guest);
+	if (!err)
+		return VM_FAULT_NOPAGE;	/* the touch is made again */
+	if (err == -ENOSPC)
+		p2m_count_event(guest, pod_exhausted);
+	return p2m_error(err);
 }
 
 /* Wait for the pager, in the way that the fault allows. */

@@ -46,7 +46,7 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 	int err;
 
 	if (first + P2M_CHUNK_GFNS > atomic_long_read(&guest->gfns) ||
-	    p2m_next_chunk(&guest->map, first, first + 1) == first)
+	    p2m_has_chunk(guest, first))
 		return -EEXIST;
 	page = p2m_huge_alloc(__GFP_ZERO);
 	if (!page)
@@ -84,33 +84,34 @@ int p2m_split(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_merge() - undo p2m_split(): make one entry of 512 with one page
+ * p2m_merge() - undo p2m_split(): make one entry of 512, if they are as one
  * @guest: the guest
- * @gfn: a frame of the chunk
+ * @gfn: a frame of the chunk; it has a large page, or is all pod
  *
  * A mapping that has a page table for the chunk keeps it.  So the processor and
  * KVM go on mapping 4 KB there, until the chunk is mapped anew.
  *
  * Context: process context, holding @gfn.
- * Return: whether it was done; not if the frames differ in page, type or
- * dirtiness.
  */
-bool p2m_merge(struct p2m_guest *guest, unsigned long gfn)
+void p2m_merge(struct p2m_guest *guest, unsigned long gfn)
 {
 	unsigned long i, first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
 	struct page *page = p2m_entry_page(entry);
+	u64 step = page ? 1ULL << P2M_PFN_SHIFT : 0;
 
-	if (!page || !PageHead(page) || p2m_entry_order(entry))
-		return false;
+	if (p2m_entry_order(entry) ||
+	    (page ? !PageHead(page) : p2m_entry_type(entry) != p2m_pod))
+		return;
+	/* The same page, type and dirtiness? */
 	for (i = 1; i < P2M_CHUNK_GFNS; i++)
 		if (p2m_get_entry(&guest->map, first + i).val !=
-		    entry.val + (i << P2M_PFN_SHIFT))
-			return false;
+		    entry.val + i * step)
+			return;
 	/* The table above is there, so this cannot fail. */
 	p2m_set_entry(&guest->map, first, P2M_2M, entry);
-	page_ref_sub(page, P2M_CHUNK_GFNS - 1);
-	return true;
+	if (page)
+		page_ref_sub(page, P2M_CHUNK_GFNS - 1);
 }
 
 /**

@@ -182,16 +182,15 @@ bool p2m_find_there(struct p2m_guest *guest, unsigned long *gfn,
 long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
 		    unsigned int size)
 {
-	unsigned long stop;
+	unsigned long next = *gfn;
+	int err;
 
-	do {
-		cond_resched();
-		if (signal_pending(current))
-			return -EINTR;
-		stop = min_t(unsigned long, end, round_up(*gfn + 1, P2M_LOOK));
-		*gfn = p2m_next_chunk(&guest->map, *gfn, stop);
-	} while (*gfn == stop && stop < end);
-	return min_t(unsigned long, end, round_up(*gfn + 1, size)) - *gfn;
+	err = signal_pending(current) ? -EINTR :
+	      p2m_find_chunk(guest, &next, end);
+	*gfn = next;
+	if (err)
+		return err;
+	return min_t(unsigned long, end, round_up(next + 1, size)) - next;
 }
 
 /* Hold the batch of @nr frames at @range->next, and work on it. */

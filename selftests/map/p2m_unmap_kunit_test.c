@@ -66,11 +66,9 @@ int p2m_pod_make_room(GUEST) { return 0; }
 int p2m_pod_populate(GUEST_GFN, bool huge) { return 0; }
 int p2m_unshare(GUEST_GFN) { return 0; }
 void p2m_check_poison_2m(GUEST_GFN) { }
-void p2m_pod_make_room_for(GUEST_GFN) { }
 void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 
 bool p2m_pager_is_there(GUEST) { return false; }
-bool p2m_pod_refused(GUEST_GFN) { return false; }
 
 /**
  * struct unmapping - a frame that is unmapped, and whoever touches it
