@@ -12,13 +12,13 @@
  *
  * So a task that holds a range touches no user memory: that could fault.
  *
- * THE CALLS are described in uapi/p2m.h. A function that does a call has the
- * name of the command as its comment. The caller holds nothing, and it may
+ * THE CALLS are described in uapi/p2m.h.  A function that does a call has the
+ * name of the command as its comment.  The caller holds nothing, and it may
  * sleep.
  *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
- * process that opened the guest, whatever makes it grow. A fault and p2m_hold()
- * make that cgroup the active one.
+ * process that opened the guest, whatever makes it grow.  A fault and
+ * p2m_hold() make that cgroup the active one.
  */
 #ifndef _P2M_GUEST_H
 #define _P2M_GUEST_H
@@ -57,7 +57,7 @@ struct p2m_counters {
  * @populated: how many are
  * @given: goes up whenever something comes into the pool
  * @looking: held by a task that looks for zero pages because the pool is empty.
- * The task takes it while it holds nothing of the range lock. It guards the
+ * The task takes it while it holds nothing of the range lock.  It guards the
  * fields below
  * @hand: where to look next
  * @known: the value of @given when the last look ended

@@ -197,8 +197,8 @@ bool p2m_pages_poisoned(struct page *page, unsigned int order)
 }
 
 /*
- * Unmap frames from every VMM and, through its notifiers, from KVM. The next
- * touch is a fault. This takes KVM's mmu_lock, so do many at once.
+ * Unmap frames from every VMM and, through its notifiers, from KVM.  The next
+ * touch is a fault.  This takes KVM's mmu_lock, so do many at once.
  */
 static void p2m_zap(struct p2m_guest *guest, unsigned long gfn,
 		    unsigned long nr)
@@ -215,7 +215,7 @@ static void p2m_zap(struct p2m_guest *guest, unsigned long gfn,
  * @nr: how many
  *
  * The caller has changed the entries to types that no fault maps or makes
- * writable. They still have their pages.
+ * writable.  They still have their pages.
  *
  * Context: process context, holding the frames; may sleep.
  */
@@ -229,7 +229,7 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 
 	/*
 	 * Either we find the page locked, or a fault that locks it later sees
-	 * the new entry. Pairs with smp_mb() in p2m_page_mkwrite().
+	 * the new entry.  Pairs with smp_mb() in p2m_page_mkwrite().
 	 */
 	smp_mb();
 	while (i < end) {
@@ -249,7 +249,7 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 			i = p2m_next_chunk(&guest->map, i, end);
 	}
 	/*
-	 * A zap is expensive even if nothing is mapped. What is not mapped now
+	 * A zap is expensive even if nothing is mapped.  What is not mapped now
 	 * will not be: the frames are held, and KVM maps only what page tables
 	 * map.
 	 */
@@ -258,9 +258,9 @@ void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 }
 
 /*
- * Is there no use in taking this page? Somebody besides the map and page tables
- * has a reference, or it is poisoned. (A poisoned part of a large page is left
- * behind when that is shattered.)
+ * Is there no use in taking this page?  Somebody besides the map and page
+ * tables has a reference, or it is poisoned.  (A poisoned part of a large page
+ * is left behind when that is shattered.)
  */
 static bool p2m_page_is_busy(struct page *page)
 {
@@ -298,7 +298,7 @@ bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
  * @nr: how many, of one chunk
  *
  * Nobody but the map has a reference to the page of a frame that is of type
- * taken after this. Other frames are as they were before they were picked.
+ * taken after this.  Other frames are as they were before they were picked.
  *
  * Context: process context, holding the frames; may sleep.
  * Return: how many frames are taken.

@@ -50,7 +50,7 @@ static inline void p2m_change_type(struct p2m_guest *guest, unsigned long gfn,
 
 /*
  * The type for a page that is returned to its frame, or newly given to it,
- * without being written. See dirty.c.
+ * without being written.  See dirty.c.
  */
 static inline enum p2m_type p2m_ram_type(struct p2m_guest *guest,
 					 struct p2m_entry entry)
