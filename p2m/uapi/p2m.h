@@ -83,374 +83,6 @@
  *       EINTR      a signal came before all of the guest was held, or one that
  *                  kills before all was looked at
  *
- *   P2M_PAGE_OUT (struct p2m_range)
- *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
- *     The guest may run meanwhile; a frame that it touches comes back.  Any
- *     gfn and nr will do, aligned or not.  Frames that have no page (never
- *     touched, or out already) are passed over.  So are pages that somebody
- *     else holds a reference to (a device doing I/O, a pinned buffer): they are
- *     counted in @busy.
- *     (Kernels since 6.5 refuse to pin them for long, with EFAULT: there they
- *     cannot be fixed buffers of io_uring, or a device's that VFIO assigns.)
- *
- *   P2M_PAGE_IN (struct p2m_range)
- *     Bring back the frames of [gfn, gfn + nr) that are in the store.
- *     @busy stays 0.
- *
- *   P2M_COLLAPSE (struct p2m_range)
- *     Give each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages one page
- *     instead.  Chunks with anything else than 512 pages that can be written to
- *     are passed over.  @max and @done count frames, though a chunk is done as a
- *     whole or not at all, and @busy those of chunks of which somebody holds a
- *     page.  ENOMEM is no page of 2 MB.  What was mapped by 4 KB has page tables
- *     that stay with the process, and that Linux does not map 2 MB over: map it
- *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
- *
- *   P2M_UNSHARE (struct p2m_range)
- *     Give each shared frame of [gfn, gfn + nr) a page of its own; see SHARING.
- *     @busy stays 0.
- *
- *   P2M_POD_SET (struct p2m_pod)
- *     Populate the guest on demand, from a pool, so that it can have fewer pages
- *     than frames.  What there is of the guest now is from now on either
- *     populated or waits for its page (type pod): at most @target frames of it
- *     are ever populated.  To be called again at any time, with another target, or
- *     after the guest has grown: until then new frames do not take from the
- *     pool.  Comes back with what P2M_POD_GET gives.
- *
- *     Populated is every frame that is not of type pod: also one that was touched
- *     before the first call, is shared, or is in the store.  It stays so until a
- *     sweep gives its page back; paging it out or in takes nothing from the
- *     pool and gives nothing back, so a frame can always come back.  A target of
- *     less than is populated takes nothing away: no new frame is populated until
- *     sweeps have given back enough.  A target as large as the guest lets it have
- *     everything.
- *
- *     A chunk of 2 MB of which nothing is there gets a page of 2 MB, as above,
- *     if there is as much in the pool, and else single pages.
- *
- *     If the pool is empty, the touch of a frame of type pod looks for zero pages
- *     in the guest (in up to 1 GB of it; the next touch goes on from there), gives
- *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
- *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
- *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
- *     When all of the guest was looked at twice in a row and nothing was found,
- *     touches are refused without a look for 20 ms, after one more such look for
- *     40 ms, and so on up to a second.  P2M_POD_SET, and whatever comes into the
- *     pool, ends that at once: a VMM that has zero pages, and is in a hurry, calls
- *     P2M_POD_SWEEP.
- *     (Stock QEMU does not: it reports the error and stops the guest for good, so
- *     look at @populated in time.)
- *     There is one exception.  KVM hides the error of a vCPU that it can let wait
- *     for a page (asynchronous page faults: with KVM's own interrupt controller,
- *     when the guest can take interrupts).  Such a vCPU touches its frame again
- *     and again, until a signal ends KVM_RUN, or there is a page: see @exhausted.
- *
- *     This costs 8 bytes for each chunk of 2 MB of the guest.
- *       EINVAL     target is more than P2M_MAX_GFNS
- *       ERANGE     the guest has no frames yet
- *       EINTR      a signal came first
- *       ENOMEM     no memory
- *
- *   P2M_POD_GET (struct p2m_pod)
- *     How the pool is.  If P2M_POD_SET was never called, all is 0.  Not all is
- *     read at one instant, so while the guest runs it may not add up.
- *
- *   P2M_POD_SWEEP (struct p2m_range)
- *     Give the pages of [gfn, gfn + nr) that are all zero back to the pool; their
- *     frames are of type pod again, and read zero as before.  The guest may run
- *     meanwhile, and write to them.  A page of 2 MB goes back whole if all of it
- *     is zero; if 64 frames of it are, in what was asked for, it is made 512
- *     pages first.  Passed over is what is not zero, is shared, in the store or on
- *     its way there, and what does not take from the pool.  Zero pages that
- *     somebody holds a reference to are counted in @busy.
- *
- *   Those that take a struct p2m_range stop early when @max frames have been moved
- *   (if @max is not 0), at the guest's end, at a signal, and at an error.  If
- *   anything was looked at before that, they succeed: @next is the first frame
- *   not looked at, from which to go on, and @done and @busy count what was found
- *   before it.  An error that stopped the call comes back from the next one.
- *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
- *     ERANGE     gfn is at or past the guest's end
- *     EINTR      a signal came first
- *     ENOMEM     no memory for the store (out), or for the guest (in, collapse,
- *                unshare; to sweep a part of 2 MB)
- *     EIO        the store could not be read
- *     EBUSY      P2M_COLLAPSE: log-dirty is on
- *
- *   P2M_DIRTY_START (struct p2m_dirty_switch)
- *     From now on remember which frames are written to, by the guest, the VMM,
- *     or the kernel for either of them; until P2M_DIRTY_STOP, whoever called
- *     this.  Every frame is clean at first, but for those whose pages somebody
- *     references (see below).  A frame first touched from now on is clean if it
- *     was read.  Pages stay where they are, but what was mapped as 2 MB is mapped
- *     as 4 KB, and no new pages of 2 MB are made.  What waits for its page (type
- *     pod) stays as it is, and costs nothing.
- *       EALREADY  it is on
- *       ENOMEM    no memory for page tables; nothing was started
- *       EINTR     a signal came before all of the guest was held, or one that
- *                 kills before all was done; nothing was started
- *
- *   P2M_DIRTY_GET (struct p2m_dirty)
- *     Which frames of [gfn, gfn + nr) were written to?  In @bitmap, an address,
- *     bit i % 8 of byte i / 8 says so of frame gfn + i.  Any gfn and nr will do.
- *     At most 2^20 frames are looked at in a call: @next is the first that was
- *     not.  So (@next - gfn + 7) / 8 bytes are written, with 0 in the bits that
- *     are left over, and nothing after them; (nr + 7) / 8 is always enough.  To
- *     go on, add (@next - gfn) / 8 to the address: if there is more to come, it
- *     is a whole number.  @dirty is how many bits were set.
- *
- *     With P2M_DIRTY_CLEAN those frames are clean from then on: what is written
- *     after that, is there in a later call.  Nothing is lost between two.  But who
- *     references a page, through GUP (a pinned buffer, I/O under way) or a foreign
- *     mapping, may write to it unseen.  Such frames, once written to, stay
- *     dirty until the first P2M_DIRTY_CLEAN after the reference is gone; and
- *     all frames of a chunk of 2 MB, if its page is one.  @busy is how many of
- *     those reported stay dirty so.
- *
- *     A dirty frame stays so when it goes to the store and comes back.  All of
- *     the guest in one call is looked at, and made clean, at one instant.
- *
- *     More may be reported than was written to: a write that KVM announces but
- *     then does not do; and a read that had to wait for somebody who held the
- *     frame, which Linux asks for as a write.
- *       EINVAL, ERANGE  as for P2M_PAGE_OUT
- *       ENODATA   log-dirty is off
- *       ENOMEM    no memory for the bitmap
- *       EFAULT    @bitmap cannot be written to.  No frame was made clean, but
- *                 some of the bitmap may have been written.
- *       EINTR     a signal came before the range was held, or one that kills
- *                 before all was done.  No frame was made clean.
- *
- *   P2M_DIRTY_STOP (struct p2m_dirty_switch)
- *     Do not remember any more, and forget.  Pages of 2 MB that were there at the
- *     start, and were not broken up by something else, are 2 MB again.  What the
- *     VMM has mapped stays mapped as 4 KB, though, until it is unmapped and
- *     mapped anew (munmap, mmap).
- *       ENODATA   it is off
- *       EINTR     a signal came before all of the guest was held.  If one that
- *                 kills comes later, log-dirty is off, but not all pages of 2 MB
- *                 may be 2 MB again, until the next stop.
- *
- *   P2M_FOREIGN_MAP (struct p2m_foreign)
- *     @fd becomes a descriptor (O_CLOEXEC) that any process may mmap(), to see
- *     the pages of frames [gfn, gfn + nr) as the guest sees them and, without
- *     P2M_FOREIGN_READONLY, to write to them.  Frames that have no page are given
- *     one, as if they had been touched; pages of 2 MB are made 512.  Shared ones
- *     are unshared.  With log-dirty on, what can be written to is dirty.
- *
- *     The pages are those that the frames have now.  As long as the descriptor,
- *     or a mapping of it, is there, they stay: nobody can page out or share
- *     these frames, and P2M_PAGE_OUT counts them as @busy.  Everything else goes
- *     on.  The guest may go away first; the pages go with the last mapping.
- *
- *     mmap() of it must be MAP_SHARED; offset 0 is frame gfn.  It fails with
- *       EINVAL    MAP_PRIVATE, or the mapping would end past frame gfn + nr
- *       EACCES    PROT_WRITE, with P2M_FOREIGN_READONLY; from mprotect() as well
- *
- *     The call fails with these; then no descriptor was made, but frames may
- *     have been given pages:
- *       EINVAL    nr is 0 or more than P2M_FOREIGN_MAX, or gfn + nr overflows or
- *                 is past P2M_MAX_GFNS
- *       ERANGE    gfn + nr is past the guest's end
- *       EMFILE, ENFILE  no more descriptors
- *       ENOMEM    no memory
- *       ENOSPC    the guest is populated on demand, its pool is empty, and no
- *                 zero pages were found: see P2M_POD_SET
- *       EIO       the store could not be read
- *       EHWPOISON  there is a memory error in the page of a frame
- *       EBUSY     somebody references a page of 2 MB, or is asked for a page
- *                 and has not answered: try again
- *       EINTR     a signal came before all had pages
- *
- * THE PAGER
- *
- *   A process that has a descriptor of the guest can be its pager: keep the
- *   contents of frames, wherever it likes, and give them back when it is asked.
- *   Who knows userfaultfd(2) will find: an event for a frame that is touched;
- *   read(2), poll(2) and epoll(7); a call that fills the frame and wakes who waits
- *   for it.  It is the file of the guest itself that is read, and frames go out
- *   through it as well.  In short:
- *
- *     fd = pidfd_getfd(pidfd of the VMM, number of the descriptor there)
- *     P2M_PAGER_ATTACH
- *     P2M_NOMINATE a range; P2M_EVICT each frame of it     to make memory free
- *     poll, read events; P2M_PREP each, with P2M_PREP_RESUME       for ever
- *
- *   P2M_PAGE_OUT and P2M_PAGE_IN mean the kernel's store, pager or not: what only
- *   the pager has, P2M_PAGE_IN passes over.
- *
- *   While the pager takes its time, whoever touched the frame waits: a vCPU in
- *   KVM_RUN, a thread of the VMM, the kernel on behalf of somebody.  All of these
- *   can be killed.  A vCPU whose guest can do something else meanwhile does (KVM's
- *   asynchronous page faults), for a tenth of a second; then KVM's worker, which
- *   cannot be killed, gives up, and the vCPU waits itself.  A pager that touches the
- *   guest's frames itself may wait for itself.
- *
- *   The pager is a process, that is, the threads that share a table of descriptors.
- *   It goes by P2M_PAGER_DETACH; when it closes a descriptor of the guest, whichever
- *   and however (a duplicate, close(2), execve(2)); and when it dies.  (A child
- *   that it forked may close its own.)  Then nobody waits any more.  What the pager
- *   was asked for and what it has is again as if it had not been asked; what was
- *   prepped is resumed.  A touch of what the pager had depends on the policy that
- *   it was evicted under:
- *     P2M_PAGER_SIGBUS  it raises SIGBUS, and KVM_RUN reports -EFAULT
- *     P2M_PAGER_STORE   it comes back from the kernel's store, which was given a
- *                       copy at P2M_EVICT.  So nothing is lost, and no memory is
- *                       saved but by the host's swapping the store.
- *   A new pager may attach, has what the last one had, and is asked for it; the
- *   touch that failed can be made again.  For what it does not have it says so, by
- *   P2M_PREP_LOST.
- *
- *   P2M_PAGER_ATTACH (struct p2m_pager_attach)
- *     The calling process is the guest's pager from now on.
- *     EINVAL     there is no such policy
- *     EBUSY      there is a pager, the calling process maybe
- *     EINTR      a fatal signal came first
- *     EBADF      another thread closed the descriptor meanwhile
- *     ENOMEM     no memory
- *
- *   The calls below are for the pager.  Common to them, after what is common to all:
- *     ENOTCONN   the calling process is not the guest's pager, or not any more
- *     ESTALE     it went meanwhile, and came again (P2M_EVICT, P2M_PREP)
- *     EINVAL     the range or the frame is past P2M_MAX_GFNS, or nr is 0
- *     ERANGE     gfn is at or past the guest's end
- *     EINTR      a signal came first
- *     ENOMEM     no memory
- *
- *   P2M_PAGER_DETACH (struct p2m_pager_detach)
- *     The calling process is no longer the pager.
- *
- *   P2M_NOMINATE (struct p2m_range)
- *     Make frames of [gfn, gfn + nr) ready to be evicted.  Each has its page until
- *     then, and a touch takes the nomination back.  Frames that have no page are
- *     passed over, those whose page somebody holds are counted in @busy.  What is
- *     nominated already is nominated anew, and counted in @done.  A page of 2 MB is
- *     made 512 pages first.  Goes on, and stops, as P2M_PAGE_OUT does.
- *
- *   P2M_EVICT (struct p2m_page)
- *     Copy the contents of a nominated frame to @addr, and free its page.  With
- *     @addr in a shared mapping of a file, a pager that is killed just then loses
- *     nothing.
- *     ENOENT     the frame is not nominated, or not any more: it was touched
- *     EBUSY      somebody holds its page for the moment, another P2M_EVICT maybe
- *     EHWPOISON  there is a memory error in its page
- *     EFAULT     @addr cannot be written to; the frame is still nominated
- *
- *   P2M_PREP (struct p2m_page)
- *     Give a frame that the pager has a page with the contents of @addr, whether
- *     there was an event for it or not.  With P2M_PREP_RESUME, that is all; without,
- *     the frame waits for P2M_RESUME, and so does who touches it.
- *     With P2M_PREP_LOST, @addr does not count: the pager does not have the frame.
- *     If the store has it, it comes from there; else touches raise SIGBUS.
- *     EINVAL     both flags
- *     EEXIST     the frame has a page: it was prepped already, or never went
- *     ENOENT     the frame is not one that the pager has
- *     ESTALE     the frame came back meanwhile, by another P2M_PREP, and went
- *                again: what was read at @addr may be old
- *     EFAULT     @addr cannot be read
- *
- *   P2M_RESUME (struct p2m_range)
- *     Let frames of [gfn, gfn + nr) that were prepped be touched, and wake who waits
- *     for them.  Others are passed over.  @done counts; @busy stays 0.  Goes on, and
- *     stops, as P2M_PAGE_OUT does.
- *
- *   read(2)
- *     As many events (struct p2m_event) as there are and fit, at least one.  There
- *     is one for a frame however often it is touched, until it is resumed, and it is
- *     read once.
- *     EINVAL     there is no room for one
- *     ENOTCONN   the calling process is not the guest's pager, or not any more
- *     EAGAIN     there is none, and the file is O_NONBLOCK (the VMM has the same
- *                file, but has no use for that)
- *     EFAULT     the buffer cannot be written to; no event is lost
- *     EINTR      a signal came first
- *
- *   poll(2), select(2), epoll(7)
- *     POLLIN when there are events; POLLHUP when the calling process is not the
- *     pager.  For epoll, attach first.
- *
- * SHARING
- *
- *   Frames of one or many guests that have the same contents can have the same
- *   page.  None of them may write to it then: a write by the guest, by the VMM
- *   or by the kernel for either gives the frame a page of its own first.  (If
- *   there is none to be had, that touch is an out-of-memory event and the frame
- *   stays shared.)  Who got hold of the page by reading (direct I/O out of it)
- *   goes on seeing what was there.  Shared frames are not paged out: P2M_PAGE_OUT
- *   passes over them.
- *
- *   A guest can tell a shared frame from another by how long a write to it takes,
- *   and a VMM by what the calls below say.  So a guest shares with those of its own
- *   domain only: let only such guests be in one that may know of each other's
- *   contents.  What the calls say of a guest does not depend on guests in other
- *   domains, whatever these have, and do.  Every guest begins alone, and shares with
- *   itself.
- *
- *   P2M_SHARE_DOMAIN (struct p2m_share_domain)
- *     Let the guest be in @domain from now on: with all guests that are in the domain
- *     of that number; or P2M_DOMAIN_ALONE; or P2M_DOMAIN_NEVER: nothing of the guest
- *     is shared, nor looked at for that, by whoever calls.  (madvise(2) with
- *     MADV_UNMERGEABLE, and QEMU's mem-merge=off, do not reach a device: Linux
- *     passes over shared mappings.  Call this instead.)  P2M_GET_INFO says which
- *     it is.  A domain comes with its first guest and goes with the last one.
- *       EPERM      the caller has no CAP_SYS_ADMIN in the initial user namespace.
- *                  It is needed but for P2M_DOMAIN_NEVER, for P2M_DOMAIN_ALONE when
- *                  the guest is not P2M_DOMAIN_NEVER, and for what is so already
- *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a scan
- *                  of it, or of its domain, is under way, there may be new ones
- *       EINTR      a signal came first
- *       ENOMEM     no memory
- *
- *   P2M_SHARE_NOMINATE (struct p2m_share_nominate)
- *     Make a frame's page one that can be shared, and say what @handle it has.
- *     The handle names these contents in this frame; after a write there it
- *     names nothing any more, and no other nomination gets the same.  What is
- *     shared already has a handle, which is given.
- *       EINVAL     gfn is not below P2M_MAX_GFNS
- *       ERANGE     gfn is at or past the guest's end
- *       EPERM      the guest is P2M_DOMAIN_NEVER
- *       ENOENT     the frame has no page, or one that cannot be shared
- *       EBUSY      somebody else holds the page
- *       EINTR      a signal came first
- *       ENOMEM     no memory
- *
- *   P2M_SHARE (struct p2m_share)
- *     Give the frame @client_gfn of the guest whose descriptor is @client_fd (maybe
- *     this guest) the page of @source_gfn of this guest.  Both were nominated, and
- *     the handles say so.  The client's own page is freed if nobody else shares
- *     it, and @client_handle names nothing any more: from now on the handle of
- *     both frames is @source_handle.  If they have the same page already, all is
- *     well.
- *       EINVAL     reserved is not 0; client_fd is not a descriptor of
- *                  /dev/p2m; a gfn is not below P2M_MAX_GFNS; source and
- *                  client are one frame
- *       EBADF      client_fd is not a descriptor
- *       ERANGE     a gfn is at or past its guest's end
- *       EXDEV      the guests are not in one domain
- *       ESTALE     a handle does not name what is in its frame now
- *       EHWPOISON  there is a memory error in one of the pages
- *       EILSEQ     the contents differ
- *       EMLINK     the source's page has as many sharers as it can have (65536)
- *       ENOMEM     no memory
- *
- *   P2M_SHARE_SCAN (struct p2m_scan)
- *     Look for frames of [gfn, gfn + nr) whose contents are those of another frame
- *     of any guest of the domain that was scanned, and have them share.  A first scan of a guest
- *     finds what it has in common with what was seen before it; a zero page is
- *     shared with the others at once.  A chunk of 2 MB with one page is made 512
- *     pages if anything in it can be merged.  Frames that have no page, or are
- *     shared already, are passed over.  It stops early when @max frames have been
- *     merged (if @max is not 0), at the guest's end, at a signal, and at an error.
- *     If anything was looked at or merged before that, it succeeds: @next is where
- *     to go on, and the rest counts what was done before.  An error that stopped
- *     the call comes back from the next one.
- *       EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
- *       ERANGE     gfn is at or past the guest's end
- *       EPERM      the guest is P2M_DOMAIN_NEVER
- *       EINTR      a signal came first
- *       ENOMEM     no memory
- *
  *   Errors are checked in the order of this manual: first size, then flags and
  *   reserved fields, then the range.
  */
@@ -459,6 +91,9 @@
 
 #include <linux/ioctl.h>
 #include <linux/types.h>
+
+/* The size travels in the structure, so the numbers do not encode one. */
+#define P2M_IOC			0xb2
 
 /** P2M_MAX_GFNS - frames that a guest can have: what four EPT levels map */
 #define P2M_MAX_GFNS		(1ULL << 36)
@@ -568,6 +203,50 @@ struct p2m_audit {
 	__u64 types[P2M_AUDIT_TYPES];
 };
 
+#define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
+#define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
+#define P2M_AUDIT		_IO(P2M_IOC, 0x02)
+
+/*
+ * PAGING
+ *
+ *   P2M_PAGE_OUT (struct p2m_range)
+ *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
+ *     The guest may run meanwhile; a frame that it touches comes back.  Any
+ *     gfn and nr will do, aligned or not.  Frames that have no page (never
+ *     touched, or out already) are passed over.  So are pages that somebody
+ *     else holds a reference to (a device doing I/O, a pinned buffer): they are
+ *     counted in @busy.
+ *     (Kernels since 6.5 refuse to pin them for long, with EFAULT: there they
+ *     cannot be fixed buffers of io_uring, or a device's that VFIO assigns.)
+ *
+ *   P2M_PAGE_IN (struct p2m_range)
+ *     Bring back the frames of [gfn, gfn + nr) that are in the store.
+ *     @busy stays 0.
+ *
+ *   P2M_COLLAPSE (struct p2m_range)
+ *     Give each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages one page
+ *     instead.  Chunks with anything else than 512 pages that can be written to
+ *     are passed over.  @max and @done count frames, though a chunk is done as a
+ *     whole or not at all, and @busy those of chunks of which somebody holds a
+ *     page.  ENOMEM is no page of 2 MB.  What was mapped by 4 KB has page tables
+ *     that stay with the process, and that Linux does not map 2 MB over: map it
+ *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
+ *
+ *   Those that take a struct p2m_range stop early when @max frames have been moved
+ *   (if @max is not 0), at the guest's end, at a signal, and at an error.  If
+ *   anything was looked at before that, they succeed: @next is the first frame
+ *   not looked at, from which to go on, and @done and @busy count what was found
+ *   before it.  An error that stopped the call comes back from the next one.
+ *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
+ *     ERANGE     gfn is at or past the guest's end
+ *     EINTR      a signal came first
+ *     ENOMEM     no memory for the store (out), or for the guest (in, collapse,
+ *                unshare; to sweep a part of 2 MB)
+ *     EIO        the store could not be read
+ *     EBUSY      P2M_COLLAPSE: log-dirty is on
+ */
+
 /**
  * struct p2m_range - frames to work on, and how far that got
  * @size: in: sizeof(struct p2m_range)
@@ -590,64 +269,118 @@ struct p2m_range {
 	__u64 busy;
 };
 
-/**
- * struct p2m_dirty_switch - log-dirty on or off
- * @size: in: sizeof(struct p2m_dirty_switch)
- * @flags: in: must be 0
+#define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
+#define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
+#define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
+
+/*
+ * THE PAGER
+ *
+ *   A process that has a descriptor of the guest can be its pager: keep the
+ *   contents of frames, wherever it likes, and give them back when it is asked.
+ *   Who knows userfaultfd(2) will find: an event for a frame that is touched;
+ *   read(2), poll(2) and epoll(7); a call that fills the frame and wakes who waits
+ *   for it.  It is the file of the guest itself that is read, and frames go out
+ *   through it as well.  In short:
+ *
+ *     fd = pidfd_getfd(pidfd of the VMM, number of the descriptor there)
+ *     P2M_PAGER_ATTACH
+ *     P2M_NOMINATE a range; P2M_EVICT each frame of it     to make memory free
+ *     poll, read events; P2M_PREP each, with P2M_PREP_RESUME       for ever
+ *
+ *   P2M_PAGE_OUT and P2M_PAGE_IN mean the kernel's store, pager or not: what only
+ *   the pager has, P2M_PAGE_IN passes over.
+ *
+ *   While the pager takes its time, whoever touched the frame waits: a vCPU in
+ *   KVM_RUN, a thread of the VMM, the kernel on behalf of somebody.  All of these
+ *   can be killed.  A vCPU whose guest can do something else meanwhile does (KVM's
+ *   asynchronous page faults), for a tenth of a second; then KVM's worker, which
+ *   cannot be killed, gives up, and the vCPU waits itself.  A pager that touches the
+ *   guest's frames itself may wait for itself.
+ *
+ *   The pager is a process, that is, the threads that share a table of descriptors.
+ *   It goes by P2M_PAGER_DETACH; when it closes a descriptor of the guest, whichever
+ *   and however (a duplicate, close(2), execve(2)); and when it dies.  (A child
+ *   that it forked may close its own.)  Then nobody waits any more.  What the pager
+ *   was asked for and what it has is again as if it had not been asked; what was
+ *   prepped is resumed.  A touch of what the pager had depends on the policy that
+ *   it was evicted under:
+ *     P2M_PAGER_SIGBUS  it raises SIGBUS, and KVM_RUN reports -EFAULT
+ *     P2M_PAGER_STORE   it comes back from the kernel's store, which was given a
+ *                       copy at P2M_EVICT.  So nothing is lost, and no memory is
+ *                       saved but by the host's swapping the store.
+ *   A new pager may attach, has what the last one had, and is asked for it; the
+ *   touch that failed can be made again.  For what it does not have it says so, by
+ *   P2M_PREP_LOST.
+ *
+ *   P2M_PAGER_ATTACH (struct p2m_pager_attach)
+ *     The calling process is the guest's pager from now on.
+ *     EINVAL     there is no such policy
+ *     EBUSY      there is a pager, the calling process maybe
+ *     EINTR      a fatal signal came first
+ *     EBADF      another thread closed the descriptor meanwhile
+ *     ENOMEM     no memory
+ *
+ *   The calls below are for the pager.  Common to them, after what is common to all:
+ *     ENOTCONN   the calling process is not the guest's pager, or not any more
+ *     ESTALE     it went meanwhile, and came again (P2M_EVICT, P2M_PREP)
+ *     EINVAL     the range or the frame is past P2M_MAX_GFNS, or nr is 0
+ *     ERANGE     gfn is at or past the guest's end
+ *     EINTR      a signal came first
+ *     ENOMEM     no memory
+ *
+ *   P2M_PAGER_DETACH (struct p2m_pager_detach)
+ *     The calling process is no longer the pager.
+ *
+ *   P2M_NOMINATE (struct p2m_range)
+ *     Make frames of [gfn, gfn + nr) ready to be evicted.  Each has its page until
+ *     then, and a touch takes the nomination back.  Frames that have no page are
+ *     passed over, those whose page somebody holds are counted in @busy.  What is
+ *     nominated already is nominated anew, and counted in @done.  A page of 2 MB is
+ *     made 512 pages first.  Goes on, and stops, as P2M_PAGE_OUT does.
+ *
+ *   P2M_EVICT (struct p2m_page)
+ *     Copy the contents of a nominated frame to @addr, and free its page.  With
+ *     @addr in a shared mapping of a file, a pager that is killed just then loses
+ *     nothing.
+ *     ENOENT     the frame is not nominated, or not any more: it was touched
+ *     EBUSY      somebody holds its page for the moment, another P2M_EVICT maybe
+ *     EHWPOISON  there is a memory error in its page
+ *     EFAULT     @addr cannot be written to; the frame is still nominated
+ *
+ *   P2M_PREP (struct p2m_page)
+ *     Give a frame that the pager has a page with the contents of @addr, whether
+ *     there was an event for it or not.  With P2M_PREP_RESUME, that is all; without,
+ *     the frame waits for P2M_RESUME, and so does who touches it.
+ *     With P2M_PREP_LOST, @addr does not count: the pager does not have the frame.
+ *     If the store has it, it comes from there; else touches raise SIGBUS.
+ *     EINVAL     both flags
+ *     EEXIST     the frame has a page: it was prepped already, or never went
+ *     ENOENT     the frame is not one that the pager has
+ *     ESTALE     the frame came back meanwhile, by another P2M_PREP, and went
+ *                again: what was read at @addr may be old
+ *     EFAULT     @addr cannot be read
+ *
+ *   P2M_RESUME (struct p2m_range)
+ *     Let frames of [gfn, gfn + nr) that were prepped be touched, and wake who waits
+ *     for them.  Others are passed over.  @done counts; @busy stays 0.  Goes on, and
+ *     stops, as P2M_PAGE_OUT does.
+ *
+ *   read(2)
+ *     As many events (struct p2m_event) as there are and fit, at least one.  There
+ *     is one for a frame however often it is touched, until it is resumed, and it is
+ *     read once.
+ *     EINVAL     there is no room for one
+ *     ENOTCONN   the calling process is not the guest's pager, or not any more
+ *     EAGAIN     there is none, and the file is O_NONBLOCK (the VMM has the same
+ *                file, but has no use for that)
+ *     EFAULT     the buffer cannot be written to; no event is lost
+ *     EINTR      a signal came first
+ *
+ *   poll(2), select(2), epoll(7)
+ *     POLLIN when there are events; POLLHUP when the calling process is not the
+ *     pager.  For epoll, attach first.
  */
-struct p2m_dirty_switch {
-	__u32 size;
-	__u32 flags;
-};
-
-/* Bits of p2m_dirty.flags */
-#define P2M_DIRTY_CLEAN		(1U << 0)	/* what is reported is clean then */
-
-/**
- * struct p2m_dirty - which frames were written to
- * @size: in: sizeof(struct p2m_dirty)
- * @flags: in: 0 or P2M_DIRTY_CLEAN
- * @gfn: in: first frame
- * @nr: in: how many frames, at least 1
- * @bitmap: in: address of (@nr + 7) / 8 bytes
- * @next: out: the first frame that was not looked at
- * @dirty: out: frames that were written to
- * @busy: out: of these, how many stay dirty because somebody references them
- */
-struct p2m_dirty {
-	__u32 size;
-	__u32 flags;
-	__u64 gfn;
-	__u64 nr;
-	__u64 bitmap;
-	__u64 next;
-	__u64 dirty;
-	__u64 busy;
-};
-
-/** P2M_FOREIGN_MAX - frames in a foreign mapping, at most: 256 MB */
-#define P2M_FOREIGN_MAX		(1U << 16)
-
-/* Bits of p2m_foreign.flags */
-#define P2M_FOREIGN_READONLY	(1U << 0)	/* not to be written to */
-
-/**
- * struct p2m_foreign - frames for another process to map
- * @size: in: sizeof(struct p2m_foreign)
- * @flags: in: 0 or P2M_FOREIGN_READONLY
- * @gfn: in: first frame
- * @nr: in: how many frames, at least 1 and at most P2M_FOREIGN_MAX
- * @fd: out: the descriptor
- * @reserved: in: must be 0
- */
-struct p2m_foreign {
-	__u32 size;
-	__u32 flags;
-	__u64 gfn;
-	__u64 nr;
-	__s32 fd;
-	__u32 reserved;
-};
 
 /* p2m_pager_attach.policy: touches of what only the pager has, when it is gone */
 #define P2M_PAGER_SIGBUS	1	/* raise SIGBUS */
@@ -665,24 +398,6 @@ struct p2m_pager_attach {
 	__u32 flags;
 	__u32 policy;
 	__u32 reserved;
-};
-
-/**
- * struct p2m_pod - how many pages a guest may have, and has
- * @size: in: sizeof(struct p2m_pod)
- * @flags: in: must be 0
- * @target: set: in, get: out: frames that may be populated
- * @populated: out: frames that are
- * @entries: out: frames that wait for their page (type pod)
- * @exhausted: out: touches refused so far because the pool was empty
- */
-struct p2m_pod {
-	__u32 size;
-	__u32 flags;
-	__u64 target;
-	__u64 populated;
-	__u64 entries;
-	__u64 exhausted;
 };
 
 /**
@@ -732,6 +447,100 @@ struct p2m_event {
 	__u64 gfn;
 	__u64 reserved[2];
 };
+
+#define P2M_PAGER_ATTACH	_IO(P2M_IOC, 0x20)
+#define P2M_PAGER_DETACH	_IO(P2M_IOC, 0x21)
+#define P2M_NOMINATE		_IO(P2M_IOC, 0x22)
+#define P2M_EVICT		_IO(P2M_IOC, 0x23)
+#define P2M_PREP		_IO(P2M_IOC, 0x24)
+#define P2M_RESUME		_IO(P2M_IOC, 0x25)
+
+/*
+ * SHARING
+ *
+ *   Frames of one or many guests that have the same contents can have the same
+ *   page.  None of them may write to it then: a write by the guest, by the VMM
+ *   or by the kernel for either gives the frame a page of its own first.  (If
+ *   there is none to be had, that touch is an out-of-memory event and the frame
+ *   stays shared.)  Who got hold of the page by reading (direct I/O out of it)
+ *   goes on seeing what was there.  Shared frames are not paged out: P2M_PAGE_OUT
+ *   passes over them.
+ *
+ *   A guest can tell a shared frame from another by how long a write to it takes,
+ *   and a VMM by what the calls below say.  So a guest shares with those of its own
+ *   domain only: let only such guests be in one that may know of each other's
+ *   contents.  What the calls say of a guest does not depend on guests in other
+ *   domains, whatever these have, and do.  Every guest begins alone, and shares with
+ *   itself.
+ *
+ *   P2M_SHARE_DOMAIN (struct p2m_share_domain)
+ *     Let the guest be in @domain from now on: with all guests that are in the domain
+ *     of that number; or P2M_DOMAIN_ALONE; or P2M_DOMAIN_NEVER: nothing of the guest
+ *     is shared, nor looked at for that, by whoever calls.  (madvise(2) with
+ *     MADV_UNMERGEABLE, and QEMU's mem-merge=off, do not reach a device: Linux
+ *     passes over shared mappings.  Call this instead.)  P2M_GET_INFO says which
+ *     it is.  A domain comes with its first guest and goes with the last one.
+ *       EPERM      the caller has no CAP_SYS_ADMIN in the initial user namespace.
+ *                  It is needed but for P2M_DOMAIN_NEVER, for P2M_DOMAIN_ALONE when
+ *                  the guest is not P2M_DOMAIN_NEVER, and for what is so already
+ *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a scan
+ *                  of it, or of its domain, is under way, there may be new ones
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
+ *   P2M_SHARE_NOMINATE (struct p2m_share_nominate)
+ *     Make a frame's page one that can be shared, and say what @handle it has.
+ *     The handle names these contents in this frame; after a write there it
+ *     names nothing any more, and no other nomination gets the same.  What is
+ *     shared already has a handle, which is given.
+ *       EINVAL     gfn is not below P2M_MAX_GFNS
+ *       ERANGE     gfn is at or past the guest's end
+ *       EPERM      the guest is P2M_DOMAIN_NEVER
+ *       ENOENT     the frame has no page, or one that cannot be shared
+ *       EBUSY      somebody else holds the page
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
+ *   P2M_SHARE (struct p2m_share)
+ *     Give the frame @client_gfn of the guest whose descriptor is @client_fd (maybe
+ *     this guest) the page of @source_gfn of this guest.  Both were nominated, and
+ *     the handles say so.  The client's own page is freed if nobody else shares
+ *     it, and @client_handle names nothing any more: from now on the handle of
+ *     both frames is @source_handle.  If they have the same page already, all is
+ *     well.
+ *       EINVAL     reserved is not 0; client_fd is not a descriptor of
+ *                  /dev/p2m; a gfn is not below P2M_MAX_GFNS; source and
+ *                  client are one frame
+ *       EBADF      client_fd is not a descriptor
+ *       ERANGE     a gfn is at or past its guest's end
+ *       EXDEV      the guests are not in one domain
+ *       ESTALE     a handle does not name what is in its frame now
+ *       EHWPOISON  there is a memory error in one of the pages
+ *       EILSEQ     the contents differ
+ *       EMLINK     the source's page has as many sharers as it can have (65536)
+ *       ENOMEM     no memory
+ *
+ *   P2M_UNSHARE (struct p2m_range)
+ *     Give each shared frame of [gfn, gfn + nr) a page of its own; see SHARING.
+ *     @busy stays 0.
+ *
+ *   P2M_SHARE_SCAN (struct p2m_scan)
+ *     Look for frames of [gfn, gfn + nr) whose contents are those of another frame
+ *     of any guest of the domain that was scanned, and have them share.  A first scan of a guest
+ *     finds what it has in common with what was seen before it; a zero page is
+ *     shared with the others at once.  A chunk of 2 MB with one page is made 512
+ *     pages if anything in it can be merged.  Frames that have no page, or are
+ *     shared already, are passed over.  It stops early when @max frames have been
+ *     merged (if @max is not 0), at the guest's end, at a signal, and at an error.
+ *     If anything was looked at or merged before that, it succeeds: @next is where
+ *     to go on, and the rest counts what was done before.  An error that stopped
+ *     the call comes back from the next one.
+ *       EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
+ *       ERANGE     gfn is at or past the guest's end
+ *       EPERM      the guest is P2M_DOMAIN_NEVER
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ */
 
 /* p2m_share_domain.domain: guests of the same number share, but for these */
 #define P2M_DOMAIN_ALONE	0ULL		/* with itself; every guest at first */
@@ -811,31 +620,249 @@ struct p2m_scan {
 	__u64 looked;
 };
 
-#define P2M_IOC			0xb2
-/* The size travels in the structure, so the numbers do not encode one. */
-#define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
-#define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
-#define P2M_AUDIT		_IO(P2M_IOC, 0x02)
-#define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
-#define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
-#define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
-#define P2M_PAGER_ATTACH	_IO(P2M_IOC, 0x20)
-#define P2M_PAGER_DETACH	_IO(P2M_IOC, 0x21)
-#define P2M_NOMINATE		_IO(P2M_IOC, 0x22)
-#define P2M_EVICT		_IO(P2M_IOC, 0x23)
-#define P2M_PREP		_IO(P2M_IOC, 0x24)
-#define P2M_RESUME		_IO(P2M_IOC, 0x25)
 #define P2M_SHARE_NOMINATE	_IO(P2M_IOC, 0x30)
 #define P2M_SHARE		_IO(P2M_IOC, 0x31)
 #define P2M_UNSHARE		_IO(P2M_IOC, 0x32)
 #define P2M_SHARE_SCAN		_IO(P2M_IOC, 0x33)
 #define P2M_SHARE_DOMAIN	_IO(P2M_IOC, 0x34)
+
+/*
+ * POPULATE ON DEMAND
+ *
+ *   P2M_POD_SET (struct p2m_pod)
+ *     Populate the guest on demand, from a pool, so that it can have fewer pages
+ *     than frames.  What there is of the guest now is from now on either
+ *     populated or waits for its page (type pod): at most @target frames of it
+ *     are ever populated.  To be called again at any time, with another target, or
+ *     after the guest has grown: until then new frames do not take from the
+ *     pool.  Comes back with what P2M_POD_GET gives.
+ *
+ *     Populated is every frame that is not of type pod: also one that was touched
+ *     before the first call, is shared, or is in the store.  It stays so until a
+ *     sweep gives its page back; paging it out or in takes nothing from the
+ *     pool and gives nothing back, so a frame can always come back.  A target of
+ *     less than is populated takes nothing away: no new frame is populated until
+ *     sweeps have given back enough.  A target as large as the guest lets it have
+ *     everything.
+ *
+ *     A chunk of 2 MB of which nothing is there gets a page of 2 MB, as above,
+ *     if there is as much in the pool, and else single pages.
+ *
+ *     If the pool is empty, the touch of a frame of type pod looks for zero pages
+ *     in the guest (in up to 1 GB of it; the next touch goes on from there), gives
+ *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
+ *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
+ *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
+ *     When all of the guest was looked at twice in a row and nothing was found,
+ *     touches are refused without a look for 20 ms, after one more such look for
+ *     40 ms, and so on up to a second.  P2M_POD_SET, and whatever comes into the
+ *     pool, ends that at once: a VMM that has zero pages, and is in a hurry, calls
+ *     P2M_POD_SWEEP.
+ *     (Stock QEMU does not: it reports the error and stops the guest for good, so
+ *     look at @populated in time.)
+ *     There is one exception.  KVM hides the error of a vCPU that it can let wait
+ *     for a page (asynchronous page faults: with KVM's own interrupt controller,
+ *     when the guest can take interrupts).  Such a vCPU touches its frame again
+ *     and again, until a signal ends KVM_RUN, or there is a page: see @exhausted.
+ *
+ *     This costs 8 bytes for each chunk of 2 MB of the guest.
+ *       EINVAL     target is more than P2M_MAX_GFNS
+ *       ERANGE     the guest has no frames yet
+ *       EINTR      a signal came first
+ *       ENOMEM     no memory
+ *
+ *   P2M_POD_GET (struct p2m_pod)
+ *     How the pool is.  If P2M_POD_SET was never called, all is 0.  Not all is
+ *     read at one instant, so while the guest runs it may not add up.
+ *
+ *   P2M_POD_SWEEP (struct p2m_range)
+ *     Give the pages of [gfn, gfn + nr) that are all zero back to the pool; their
+ *     frames are of type pod again, and read zero as before.  The guest may run
+ *     meanwhile, and write to them.  A page of 2 MB goes back whole if all of it
+ *     is zero; if 64 frames of it are, in what was asked for, it is made 512
+ *     pages first.  Passed over is what is not zero, is shared, in the store or on
+ *     its way there, and what does not take from the pool.  Zero pages that
+ *     somebody holds a reference to are counted in @busy.
+ */
+
+/**
+ * struct p2m_pod - how many pages a guest may have, and has
+ * @size: in: sizeof(struct p2m_pod)
+ * @flags: in: must be 0
+ * @target: set: in, get: out: frames that may be populated
+ * @populated: out: frames that are
+ * @entries: out: frames that wait for their page (type pod)
+ * @exhausted: out: touches refused so far because the pool was empty
+ */
+struct p2m_pod {
+	__u32 size;
+	__u32 flags;
+	__u64 target;
+	__u64 populated;
+	__u64 entries;
+	__u64 exhausted;
+};
+
 #define P2M_POD_SET		_IO(P2M_IOC, 0x40)
 #define P2M_POD_GET		_IO(P2M_IOC, 0x41)
 #define P2M_POD_SWEEP		_IO(P2M_IOC, 0x42)
+
+/*
+ * LOG-DIRTY
+ *
+ *   P2M_DIRTY_START (struct p2m_dirty_switch)
+ *     From now on remember which frames are written to, by the guest, the VMM,
+ *     or the kernel for either of them; until P2M_DIRTY_STOP, whoever called
+ *     this.  Every frame is clean at first, but for those whose pages somebody
+ *     references (see below).  A frame first touched from now on is clean if it
+ *     was read.  Pages stay where they are, but what was mapped as 2 MB is mapped
+ *     as 4 KB, and no new pages of 2 MB are made.  What waits for its page (type
+ *     pod) stays as it is, and costs nothing.
+ *       EALREADY  it is on
+ *       ENOMEM    no memory for page tables; nothing was started
+ *       EINTR     a signal came before all of the guest was held, or one that
+ *                 kills before all was done; nothing was started
+ *
+ *   P2M_DIRTY_GET (struct p2m_dirty)
+ *     Which frames of [gfn, gfn + nr) were written to?  In @bitmap, an address,
+ *     bit i % 8 of byte i / 8 says so of frame gfn + i.  Any gfn and nr will do.
+ *     At most 2^20 frames are looked at in a call: @next is the first that was
+ *     not.  So (@next - gfn + 7) / 8 bytes are written, with 0 in the bits that
+ *     are left over, and nothing after them; (nr + 7) / 8 is always enough.  To
+ *     go on, add (@next - gfn) / 8 to the address: if there is more to come, it
+ *     is a whole number.  @dirty is how many bits were set.
+ *
+ *     With P2M_DIRTY_CLEAN those frames are clean from then on: what is written
+ *     after that, is there in a later call.  Nothing is lost between two.  But who
+ *     references a page, through GUP (a pinned buffer, I/O under way) or a foreign
+ *     mapping, may write to it unseen.  Such frames, once written to, stay
+ *     dirty until the first P2M_DIRTY_CLEAN after the reference is gone; and
+ *     all frames of a chunk of 2 MB, if its page is one.  @busy is how many of
+ *     those reported stay dirty so.
+ *
+ *     A dirty frame stays so when it goes to the store and comes back.  All of
+ *     the guest in one call is looked at, and made clean, at one instant.
+ *
+ *     More may be reported than was written to: a write that KVM announces but
+ *     then does not do; and a read that had to wait for somebody who held the
+ *     frame, which Linux asks for as a write.
+ *       EINVAL, ERANGE  as for P2M_PAGE_OUT
+ *       ENODATA   log-dirty is off
+ *       ENOMEM    no memory for the bitmap
+ *       EFAULT    @bitmap cannot be written to.  No frame was made clean, but
+ *                 some of the bitmap may have been written.
+ *       EINTR     a signal came before the range was held, or one that kills
+ *                 before all was done.  No frame was made clean.
+ *
+ *   P2M_DIRTY_STOP (struct p2m_dirty_switch)
+ *     Do not remember any more, and forget.  Pages of 2 MB that were there at the
+ *     start, and were not broken up by something else, are 2 MB again.  What the
+ *     VMM has mapped stays mapped as 4 KB, though, until it is unmapped and
+ *     mapped anew (munmap, mmap).
+ *       ENODATA   it is off
+ *       EINTR     a signal came before all of the guest was held.  If one that
+ *                 kills comes later, log-dirty is off, but not all pages of 2 MB
+ *                 may be 2 MB again, until the next stop.
+ */
+
+/**
+ * struct p2m_dirty_switch - log-dirty on or off
+ * @size: in: sizeof(struct p2m_dirty_switch)
+ * @flags: in: must be 0
+ */
+struct p2m_dirty_switch {
+	__u32 size;
+	__u32 flags;
+};
+
+/* Bits of p2m_dirty.flags */
+#define P2M_DIRTY_CLEAN		(1U << 0)	/* what is reported is clean then */
+
+/**
+ * struct p2m_dirty - which frames were written to
+ * @size: in: sizeof(struct p2m_dirty)
+ * @flags: in: 0 or P2M_DIRTY_CLEAN
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1
+ * @bitmap: in: address of (@nr + 7) / 8 bytes
+ * @next: out: the first frame that was not looked at
+ * @dirty: out: frames that were written to
+ * @busy: out: of these, how many stay dirty because somebody references them
+ */
+struct p2m_dirty {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__u64 bitmap;
+	__u64 next;
+	__u64 dirty;
+	__u64 busy;
+};
+
 #define P2M_DIRTY_START		_IO(P2M_IOC, 0x50)
 #define P2M_DIRTY_STOP		_IO(P2M_IOC, 0x51)
 #define P2M_DIRTY_GET		_IO(P2M_IOC, 0x52)
+
+/*
+ * FOREIGN MAPPINGS
+ *
+ *   P2M_FOREIGN_MAP (struct p2m_foreign)
+ *     @fd becomes a descriptor (O_CLOEXEC) that any process may mmap(), to see
+ *     the pages of frames [gfn, gfn + nr) as the guest sees them and, without
+ *     P2M_FOREIGN_READONLY, to write to them.  Frames that have no page are given
+ *     one, as if they had been touched; pages of 2 MB are made 512.  Shared ones
+ *     are unshared.  With log-dirty on, what can be written to is dirty.
+ *
+ *     The pages are those that the frames have now.  As long as the descriptor,
+ *     or a mapping of it, is there, they stay: nobody can page out or share
+ *     these frames, and P2M_PAGE_OUT counts them as @busy.  Everything else goes
+ *     on.  The guest may go away first; the pages go with the last mapping.
+ *
+ *     mmap() of it must be MAP_SHARED; offset 0 is frame gfn.  It fails with
+ *       EINVAL    MAP_PRIVATE, or the mapping would end past frame gfn + nr
+ *       EACCES    PROT_WRITE, with P2M_FOREIGN_READONLY; from mprotect() as well
+ *
+ *     The call fails with these; then no descriptor was made, but frames may
+ *     have been given pages:
+ *       EINVAL    nr is 0 or more than P2M_FOREIGN_MAX, or gfn + nr overflows or
+ *                 is past P2M_MAX_GFNS
+ *       ERANGE    gfn + nr is past the guest's end
+ *       EMFILE, ENFILE  no more descriptors
+ *       ENOMEM    no memory
+ *       ENOSPC    the guest is populated on demand, its pool is empty, and no
+ *                 zero pages were found: see P2M_POD_SET
+ *       EIO       the store could not be read
+ *       EHWPOISON  there is a memory error in the page of a frame
+ *       EBUSY     somebody references a page of 2 MB, or is asked for a page
+ *                 and has not answered: try again
+ *       EINTR     a signal came before all had pages
+ */
+
+/** P2M_FOREIGN_MAX - frames in a foreign mapping, at most: 256 MB */
+#define P2M_FOREIGN_MAX		(1U << 16)
+
+/* Bits of p2m_foreign.flags */
+#define P2M_FOREIGN_READONLY	(1U << 0)	/* not to be written to */
+
+/**
+ * struct p2m_foreign - frames for another process to map
+ * @size: in: sizeof(struct p2m_foreign)
+ * @flags: in: 0 or P2M_FOREIGN_READONLY
+ * @gfn: in: first frame
+ * @nr: in: how many frames, at least 1 and at most P2M_FOREIGN_MAX
+ * @fd: out: the descriptor
+ * @reserved: in: must be 0
+ */
+struct p2m_foreign {
+	__u32 size;
+	__u32 flags;
+	__u64 gfn;
+	__u64 nr;
+	__s32 fd;
+	__u32 reserved;
+};
+
 #define P2M_FOREIGN_MAP		_IO(P2M_IOC, 0x60)
 
 #endif /* _UAPI_P2M_H */
