@@ -3,6 +3,11 @@
  * /dev/p2m: guest memory whose gfn->pfn map (the p2m) can be worked on while
  * the guest runs.
  *
+ * This manual has a chapter for each service: THE DEVICE, PAGING, THE PAGER,
+ * SHARING, POPULATE ON DEMAND, LOG-DIRTY, FOREIGN MAPPINGS.  In a chapter the
+ * calls and their errors come first, then the structures and flags, and then
+ * the ioctl numbers.
+ *
  * THE DEVICE
  *
  *   Every open() of /dev/p2m makes one guest, empty at first.  The file is the
@@ -13,78 +18,84 @@
  *   MAP_SHARED.  Nothing is allocated until a frame is touched; a frame
  *   touched for the first time is zero.  The guest's size, in frames, is the
  *   end of the furthest mapping made so far.  A frame at or past it does not
- *   exist.  Mapping for a guest of KVM's is nothing special: hand the address
- *   to KVM_SET_USER_MEMORY_REGION, or give QEMU
+ *   exist.  KVM needs no special mapping: pass the address to
+ *   KVM_SET_USER_MEMORY_REGION, or give QEMU
  *
- *     -object memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=512M
- *     -machine memory-backend=ram
+ *     -machine memory-backend=ram -object \
+ *     memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=512M
  *
- *   A chunk of 2 MB of which nothing is there yet is given a page of 2 MB when it
- *   is touched, where the mapping's address and offset agree modulo 2 MB, the
- *   mapping and the guest have all of it, and there is such a page.  For KVM to
- *   map it so, gfn and address must agree too: with QEMU, add align=2M.  What
- *   MADV_NOHUGEPAGE was said of gets pages of 4 KB.  To page a frame of it out
- *   makes it 512 pages; a page of 2 MB is busy as a whole if somebody holds a
- *   reference to any part of it.
+ *   A touch of an empty chunk of 2 MB gives it a page of 2 MB, if
+ *     - the mapping's address and offset agree modulo 2 MB,
+ *     - the mapping has all of the chunk, and so has the guest, and
+ *     - such a page is available.
+ *   For KVM to map it as 2 MB, gfn and address must agree too: with QEMU, use
+ *   align=2M.  Mappings with MADV_NOHUGEPAGE get pages of 4 KB.  Paging out a
+ *   frame of a page of 2 MB makes it 512 pages.  A page of 2 MB is busy as a
+ *   whole if somebody holds a reference to any part of it.
  *
  *   mmap() fails with
  *     EINVAL     MAP_PRIVATE was asked for
  *     EOVERFLOW  the mapping would end past frame P2M_MAX_GFNS
  *
  *   A touch of a mapped frame that cannot be given a page raises SIGBUS (KVM
- *   reports -EFAULT from KVM_RUN) when the contents cannot be read back from
- *   the store, or were with a pager that is gone, or when the guest is populated
- *   on demand and its pool is empty (see P2M_POD_SET), and is an out-of-memory
- *   event (VM_FAULT_OOM) when no page can be allocated.
+ *   reports -EFAULT from KVM_RUN) if
+ *     - the contents cannot be read back from the store,
+ *     - a pager had the contents, and is gone, or
+ *     - the guest is populated on demand, and its pool is empty: see
+ *       P2M_POD_SET.
+ *   If no page can be allocated, it is an out-of-memory event (VM_FAULT_OOM).
  *
- *   When the hardware has found a memory error in a page, the frames that have it
- *   are lost.  A touch of such a frame raises SIGBUS with BUS_MCEERR_AR, in KVM_RUN
- *   too, as for other memory: QEMU gives the guest a machine check then.  From the
- *   first touch on the frame has no page and is of type broken, for as long as the
- *   guest lives.  If a page of 2 MB has an error, it is made 512 pages, and the frame
- *   with the error is broken; if somebody holds a reference to it, it stays one page,
- *   mapped as 4 KB.  The calls pass over a frame whose page has an error, and where
- *   they have @busy, may count it there.  The page is never used again; a page of
- *   2 MB that had an error in it is lost to the host as a whole.
+ *   When the hardware has found a memory error in a page, the frames that have
+ *   this page are lost.  A touch of such a frame raises SIGBUS with
+ *   BUS_MCEERR_AR, in KVM_RUN too, as for other memory: QEMU then gives the
+ *   guest a machine check.  From the first touch on the frame has no page and
+ *   is of type broken, for as long as the guest lives.  If a page of 2 MB has
+ *   an error, it is made 512 pages, and the frame with the error is broken.  If
+ *   somebody holds a reference to it, it stays one page, mapped as 4 KB.  The
+ *   calls pass over a frame whose page has an error; calls with @busy may count
+ *   it there.  The page is never used again.  A page of 2 MB that had an error
+ *   is lost to the host as a whole.
  *
- * THE CALLS
+ *   THE CALLS
  *
- *   All are ioctls on the guest's descriptor.  Another process gets at it with
- *   pidfd_getfd(2), so the permission to trace the VMM is the permission to
- *   page its guest.
+ *   All calls are ioctls on the guest's descriptor.  Another process gets the
+ *   descriptor with pidfd_getfd(2), so the permission to trace the VMM is the
+ *   permission to page its guest.
  *
- *   Each takes a structure that begins with its own size, as the caller knows
- *   it (sizeof).  A caller older than the kernel passes less and is given
- *   less; a newer one may pass more, if what the kernel does not know is zero.
- *   Reserved fields must be zero.  A call that fails has changed nothing, and
- *   has not written to the structure.  ENOMEM is also that the memory cgroup of
- *   the guest is at its limit: no call has anybody killed for that.
+ *   Each call takes a structure that begins with its own size (sizeof), as the
+ *   caller knows it.  A caller older than the kernel passes less and is given
+ *   less.  A newer caller may pass more, if the part that the kernel does not
+ *   know is zero.  Reserved fields must be zero.  A call that fails has changed
+ *   nothing, and has not written to the structure.  ENOMEM can also mean that
+ *   the memory cgroup of the guest is at its limit: no call makes the kernel
+ *   kill a process for memory.
  *
  *   Common to all:
  *     ENOTTY     no such call
  *     EFAULT     the structure cannot be read or written
  *     EINVAL     size is less than the first published version's, or more than
  *                a page; flags has an unknown bit; a reserved field is not 0
- *     E2BIG      size is more than the kernel knows, and what it does not know
- *                is not all zero
+ *     E2BIG      size is more than the kernel knows, and the part that it does
+ *                not know is not all zero
+ *
+ *   Errors are checked in the order of this manual: first size, then flags and
+ *   reserved fields, then the range.
  *
  *   P2M_GET_INFO (struct p2m_info)
  *     What this kernel can do and how large the guest is.
  *
  *   P2M_GET_STATS (struct p2m_stats)
- *     The guest's counters.  They are not read all at one instant.
+ *     The guest's counters.  They are not all read at one instant.
  *
  *   P2M_AUDIT (struct p2m_audit)
- *     Hold all of the guest, and check all that the kernel knows of it against
- *     itself: counts by type, references to pages, that no frame has a page of
- *     another's, that what is paged is in the store and nothing else is.  What
- *     does not agree is counted in @errors, and of each kind the first is in the
- *     kernel's log.  That is a bug of the kernel's: please report it.
- *       EINTR      a signal came before all of the guest was held, or one that
- *                  kills before all was looked at
- *
- *   Errors are checked in the order of this manual: first size, then flags and
- *   reserved fields, then the range.
+ *     Hold all of the guest, and check that everything the kernel knows of it
+ *     agrees: the counts by type, and the references to pages; that no frame
+ *     has the page of another; that the store has the frames that are paged,
+ *     and nothing else.  Each disagreement is counted in @errors, and the first
+ *     of each kind is in the kernel's log.  It is a bug of the kernel: please
+ *     report it.
+ *       EINTR      a signal came before all of the guest was held, or a fatal
+ *                  signal before all was looked at
  */
 #ifndef _UAPI_P2M_H
 #define _UAPI_P2M_H
@@ -98,15 +109,15 @@
 /** P2M_MAX_GFNS - frames that a guest can have: what four EPT levels map */
 #define P2M_MAX_GFNS		(1ULL << 36)
 
-/* Bits of p2m_info.features */
+/* Bits of p2m_info.features: calls, or chapters of the manual */
 #define P2M_FEATURE_PAGING	(1ULL << 0)	/* P2M_PAGE_OUT, P2M_PAGE_IN */
 #define P2M_FEATURE_HUGE	(1ULL << 1)	/* 2 MB, P2M_COLLAPSE */
 #define P2M_FEATURE_AUDIT	(1ULL << 2)	/* P2M_AUDIT */
-#define P2M_FEATURE_PAGER	(1ULL << 3)	/* P2M_PAGER_ATTACH ... P2M_RESUME */
-#define P2M_FEATURE_SHARING	(1ULL << 4)	/* P2M_SHARE_NOMINATE ... P2M_SHARE_SCAN */
-#define P2M_FEATURE_POD		(1ULL << 5)	/* P2M_POD_SET ... P2M_POD_SWEEP */
-#define P2M_FEATURE_DIRTY	(1ULL << 6)	/* P2M_DIRTY_START ... P2M_DIRTY_GET */
-#define P2M_FEATURE_FOREIGN	(1ULL << 7)	/* P2M_FOREIGN_MAP */
+#define P2M_FEATURE_PAGER	(1ULL << 3)	/* THE PAGER */
+#define P2M_FEATURE_SHARING	(1ULL << 4)	/* SHARING, without domains */
+#define P2M_FEATURE_POD		(1ULL << 5)	/* POPULATE ON DEMAND */
+#define P2M_FEATURE_DIRTY	(1ULL << 6)	/* LOG-DIRTY */
+#define P2M_FEATURE_FOREIGN	(1ULL << 7)	/* FOREIGN MAPPINGS */
 #define P2M_FEATURE_DOMAIN	(1ULL << 8)	/* P2M_SHARE_DOMAIN */
 
 /**
@@ -116,7 +127,7 @@
  * @features: out: P2M_FEATURE_* bits
  * @guest: out: the guest's number, unique while the module is loaded
  * @gfns: out: the guest's size in frames
- * @domain: out: its sharing domain: see P2M_SHARE_DOMAIN
+ * @domain: out: its sharing domain; see P2M_SHARE_DOMAIN
  */
 struct p2m_info {
 	__u32 size;
@@ -143,15 +154,15 @@ struct p2m_info {
  * @lock_deadlocks: out: gets of the range lock refused with -EDEADLK
  * @shattered: out: chunks of 2 MB whose page was replaced by 512
  * @collapsed: out: chunks of 2 MB whose 512 pages were replaced by one
- * @merged: out: frames that were given a page that others have too
+ * @merged: out: frames that were given a page that other frames have too
  * @unshared: out: shared frames that were given a page of their own again
- * @pod_populated: out: frames populated on demand, from the pool; not in @zeroed
+ * @pod_populated: out: frames populated from the pool; not in @zeroed
  * @pod_swept: out: zero pages of frames that went back to the pool
  * @pod_exhausted: out: touches refused because the pool was empty
- * @dirtied: out: clean frames found written to
+ * @dirtied: out: clean frames that were found written to
  * @events: out: events for the pager
- * @foreign: out: frames that foreign mappings were made of
- * @shared: out: frames that have a page now that others may have too
+ * @foreign: out: frames for which foreign mappings were made
+ * @shared: out: frames that have a page now that other frames may have too
  * @pod_looked: out: chunks of 2 MB that touches looked into for zero pages
  * @broken: out: frames lost to memory errors
  */
@@ -190,7 +201,7 @@ struct p2m_stats {
  * struct p2m_audit - what an audit found
  * @size: in: sizeof(struct p2m_audit)
  * @flags: in: must be 0
- * @errors: out: how many things do not agree; anything but 0 is a bug
+ * @errors: out: how many things do not agree; any number but 0 is a bug
  * @pages: out: frames that have a page
  * @types: out: frames by type: nothing there, ram_rw, logdirty, shared,
  * paging_out, paged, paging_in, pod, prepped, broken, taken (see p2m/map.h)
@@ -214,30 +225,33 @@ struct p2m_audit {
  *     Move frames of [gfn, gfn + nr) into the store, and free their pages.
  *     The guest may run meanwhile; a frame that it touches comes back.  Any
  *     gfn and nr will do, aligned or not.  Frames that have no page (never
- *     touched, or out already) are passed over.  So are pages that somebody
- *     else holds a reference to (a device doing I/O, a pinned buffer): they are
- *     counted in @busy.
- *     (Kernels since 6.5 refuse to pin them for long, with EFAULT: there they
- *     cannot be fixed buffers of io_uring, or a device's that VFIO assigns.)
+ *     touched, or out already) are passed over.  Pages that somebody else
+ *     holds a reference to (a device that does I/O, a pinned buffer) are
+ *     passed over too, and counted in @busy.
+ *     (Kernels since 6.5 refuse to pin the pages for long, with EFAULT: there
+ *     they cannot be fixed buffers of io_uring, or memory for a device that
+ *     VFIO assigns.)
  *
  *   P2M_PAGE_IN (struct p2m_range)
  *     Bring back the frames of [gfn, gfn + nr) that are in the store.
  *     @busy stays 0.
  *
  *   P2M_COLLAPSE (struct p2m_range)
- *     Give each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages one page
- *     instead.  Chunks with anything else than 512 pages that can be written to
- *     are passed over.  @max and @done count frames, though a chunk is done as a
- *     whole or not at all, and @busy those of chunks of which somebody holds a
- *     page.  ENOMEM is no page of 2 MB.  What was mapped by 4 KB has page tables
- *     that stay with the process, and that Linux does not map 2 MB over: map it
- *     anew, by munmap() and mmap() with MAP_FIXED, to have the guest use it.
+ *     Each whole chunk of 2 MB in [gfn, gfn + nr) that has 512 pages gets one
+ *     page instead.  Chunks with anything other than 512 writable pages are
+ *     passed over.  @max and @done count frames, though a chunk is done as a
+ *     whole or not at all.  @busy counts the frames of chunks of which somebody
+ *     holds a page.  ENOMEM means that there is no page of 2 MB.  If the chunk
+ *     was mapped by 4 KB, its page tables stay with the process, and Linux does
+ *     not map 2 MB over them.  For the guest to use the page as 2 MB, map the
+ *     chunk anew, by munmap() and mmap() with MAP_FIXED.
  *
- *   Those that take a struct p2m_range stop early when @max frames have been moved
- *   (if @max is not 0), at the guest's end, at a signal, and at an error.  If
- *   anything was looked at before that, they succeed: @next is the first frame
- *   not looked at, from which to go on, and @done and @busy count what was found
- *   before it.  An error that stopped the call comes back from the next one.
+ *   Every call that takes a struct p2m_range stops early when @max frames have
+ *   been moved (if @max is not 0), at the guest's end, at a signal, and at an
+ *   error.  If it has looked at anything before that, it succeeds.  Then @next
+ *   is the first frame that it has not looked at, from which to go on, and
+ *   @done and @busy count what it found before @next.  An error that stopped
+ *   the call comes back from the next call.
  *     EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
  *     ERANGE     gfn is at or past the guest's end
  *     EINTR      a signal came first
@@ -248,12 +262,12 @@ struct p2m_audit {
  */
 
 /**
- * struct p2m_range - frames to work on, and how far that got
+ * struct p2m_range - frames to work on, and how far the call got
  * @size: in: sizeof(struct p2m_range)
  * @flags: in: must be 0
  * @gfn: in: first frame
  * @nr: in: how many frames, at least 1
- * @max: in: stop when this many have been moved; 0 for no such limit
+ * @max: in: stop when this many have been moved; 0 for no limit
  * @next: out: the first frame that was not looked at
  * @done: out: frames moved
  * @busy: out: frames that somebody holds, left where they were
@@ -276,53 +290,59 @@ struct p2m_range {
 /*
  * THE PAGER
  *
- *   A process that has a descriptor of the guest can be its pager: keep the
- *   contents of frames, wherever it likes, and give them back when it is asked.
- *   Who knows userfaultfd(2) will find: an event for a frame that is touched;
- *   read(2), poll(2) and epoll(7); a call that fills the frame and wakes who waits
- *   for it.  It is the file of the guest itself that is read, and frames go out
- *   through it as well.  In short:
+ *   A process that has a descriptor of the guest can be its pager.  The pager
+ *   keeps the contents of frames, wherever it likes, and gives them back when
+ *   it is asked.  A reader who knows userfaultfd(2) finds the same parts here:
+ *   an event for a frame that is touched; read(2), poll(2) and epoll(7); a call
+ *   that fills the frame and wakes the tasks that wait for it.  But the pager
+ *   reads the file of the guest itself, and frames go out through it as well.
+ *   In short:
  *
  *     fd = pidfd_getfd(pidfd of the VMM, number of the descriptor there)
  *     P2M_PAGER_ATTACH
  *     P2M_NOMINATE a range; P2M_EVICT each frame of it     to make memory free
  *     poll, read events; P2M_PREP each, with P2M_PREP_RESUME       for ever
  *
- *   P2M_PAGE_OUT and P2M_PAGE_IN mean the kernel's store, pager or not: what only
- *   the pager has, P2M_PAGE_IN passes over.
+ *   P2M_PAGE_OUT and P2M_PAGE_IN mean the kernel's store, with a pager or
+ *   without: P2M_PAGE_IN passes over frames that only the pager has.
  *
- *   While the pager takes its time, whoever touched the frame waits: a vCPU in
- *   KVM_RUN, a thread of the VMM, the kernel on behalf of somebody.  All of these
- *   can be killed.  A vCPU whose guest can do something else meanwhile does (KVM's
- *   asynchronous page faults), for a tenth of a second; then KVM's worker, which
- *   cannot be killed, gives up, and the vCPU waits itself.  A pager that touches the
- *   guest's frames itself may wait for itself.
+ *   Until the pager answers, each task that touched the frame waits: a vCPU in
+ *   KVM_RUN, a thread of the VMM, the kernel on behalf of a task.  All of these
+ *   can be killed.  A vCPU whose guest can do something else meanwhile does
+ *   that for a tenth of a second (KVM's asynchronous page faults).  Then KVM's
+ *   worker, which cannot be killed, gives up, and the vCPU itself waits.  A
+ *   pager that touches the guest's frames may wait for itself.
  *
- *   The pager is a process, that is, the threads that share a table of descriptors.
- *   It goes by P2M_PAGER_DETACH; when it closes a descriptor of the guest, whichever
- *   and however (a duplicate, close(2), execve(2)); and when it dies.  (A child
- *   that it forked may close its own.)  Then nobody waits any more.  What the pager
- *   was asked for and what it has is again as if it had not been asked; what was
- *   prepped is resumed.  A touch of what the pager had depends on the policy that
- *   it was evicted under:
+ *   The pager is a process, that is, the threads that share a table of
+ *   descriptors.  It goes
+ *     - by P2M_PAGER_DETACH,
+ *     - when it closes any descriptor of the guest, in any way (a duplicate,
+ *       close(2), execve(2)), and
+ *     - when it dies.
+ *   (A child that it forked may close its own descriptors.)  Then nobody waits
+ *   any more.  Frames that the pager has, and was asked for, are again as if it
+ *   had not been asked.  Frames that were prepped are resumed.  A touch of a
+ *   frame that the pager had depends on the policy under which the frame was
+ *   evicted:
  *     P2M_PAGER_SIGBUS  it raises SIGBUS, and KVM_RUN reports -EFAULT
- *     P2M_PAGER_STORE   it comes back from the kernel's store, which was given a
- *                       copy at P2M_EVICT.  So nothing is lost, and no memory is
- *                       saved but by the host's swapping the store.
- *   A new pager may attach, has what the last one had, and is asked for it; the
- *   touch that failed can be made again.  For what it does not have it says so, by
- *   P2M_PREP_LOST.
+ *     P2M_PAGER_STORE   the frame comes back from the kernel's store, which got
+ *                       a copy at P2M_EVICT.  So nothing is lost, and memory is
+ *                       saved only if the host swaps the store.
+ *   A new pager may attach.  It has the frames that the last one had, and is
+ *   asked for them; a touch that failed can be made again.  If the new pager
+ *   does not have a frame, it says so with P2M_PREP_LOST.
  *
  *   P2M_PAGER_ATTACH (struct p2m_pager_attach)
  *     The calling process is the guest's pager from now on.
  *     EINVAL     there is no such policy
- *     EBUSY      there is a pager, the calling process maybe
+ *     EBUSY      there is a pager, maybe the calling process
  *     EINTR      a fatal signal came first
  *     EBADF      another thread closed the descriptor meanwhile
  *     ENOMEM     no memory
  *
- *   The calls below are for the pager.  Common to them, after what is common to all:
- *     ENOTCONN   the calling process is not the guest's pager, or not any more
+ *   The calls below are for the pager.  They have these errors in common, after
+ *   those that are common to all calls:
+ *     ENOTCONN   the calling process is not the guest's pager, or no longer is
  *     ESTALE     it went meanwhile, and came again (P2M_EVICT, P2M_PREP)
  *     EINVAL     the range or the frame is past P2M_MAX_GFNS, or nr is 0
  *     ERANGE     gfn is at or past the guest's end
@@ -333,47 +353,51 @@ struct p2m_range {
  *     The calling process is no longer the pager.
  *
  *   P2M_NOMINATE (struct p2m_range)
- *     Make frames of [gfn, gfn + nr) ready to be evicted.  Each has its page until
- *     then, and a touch takes the nomination back.  Frames that have no page are
- *     passed over, those whose page somebody holds are counted in @busy.  What is
- *     nominated already is nominated anew, and counted in @done.  A page of 2 MB is
- *     made 512 pages first.  Goes on, and stops, as P2M_PAGE_OUT does.
+ *     Make frames of [gfn, gfn + nr) ready to be evicted.  Each keeps its page
+ *     until then, and a touch takes the nomination back.  Frames that have no
+ *     page are passed over.  Frames whose page somebody holds are counted in
+ *     @busy.  A frame that is already nominated is nominated anew, and counted
+ *     in @done.  A page of 2 MB is made 512 pages first.  The call stops early
+ *     and goes on as P2M_PAGE_OUT does.
  *
  *   P2M_EVICT (struct p2m_page)
- *     Copy the contents of a nominated frame to @addr, and free its page.  With
- *     @addr in a shared mapping of a file, a pager that is killed just then loses
- *     nothing.
- *     ENOENT     the frame is not nominated, or not any more: it was touched
- *     EBUSY      somebody holds its page for the moment, another P2M_EVICT maybe
+ *     Copy the contents of a nominated frame to @addr, and free its page.  If
+ *     @addr is in a shared mapping of a file, a pager that is killed at this
+ *     moment loses nothing.
+ *     ENOENT     the frame is not nominated, or no longer is: it was touched
+ *     EBUSY      somebody holds its page for the moment, maybe another
+ *                P2M_EVICT
  *     EHWPOISON  there is a memory error in its page
  *     EFAULT     @addr cannot be written to; the frame is still nominated
  *
  *   P2M_PREP (struct p2m_page)
- *     Give a frame that the pager has a page with the contents of @addr, whether
- *     there was an event for it or not.  With P2M_PREP_RESUME, that is all; without,
- *     the frame waits for P2M_RESUME, and so does who touches it.
- *     With P2M_PREP_LOST, @addr does not count: the pager does not have the frame.
- *     If the store has it, it comes from there; else touches raise SIGBUS.
+ *     Give a frame that the pager has a page with the contents of @addr,
+ *     whether there was an event for it or not.  With P2M_PREP_RESUME, that is
+ *     all.  Without it, the frame waits for P2M_RESUME, and so does each task
+ *     that touches it.
+ *     With P2M_PREP_LOST, @addr is ignored: the pager does not have the frame.
+ *     If the store has it, it comes from there; otherwise touches raise SIGBUS.
  *     EINVAL     both flags
- *     EEXIST     the frame has a page: it was prepped already, or never went
+ *     EEXIST     the frame has a page: it was prepped already, or never evicted
  *     ENOENT     the frame is not one that the pager has
- *     ESTALE     the frame came back meanwhile, by another P2M_PREP, and went
- *                again: what was read at @addr may be old
+ *     ESTALE     the frame came back meanwhile, by another P2M_PREP, and was
+ *                evicted again: the contents read at @addr may be old
  *     EFAULT     @addr cannot be read
  *
  *   P2M_RESUME (struct p2m_range)
- *     Let frames of [gfn, gfn + nr) that were prepped be touched, and wake who waits
- *     for them.  Others are passed over.  @done counts; @busy stays 0.  Goes on, and
- *     stops, as P2M_PAGE_OUT does.
+ *     Let tasks touch the frames of [gfn, gfn + nr) that were prepped, and wake
+ *     the tasks that wait for them.  Other frames are passed over.  @done
+ *     counts the frames; @busy stays 0.  The call stops early and goes on as
+ *     P2M_PAGE_OUT does.
  *
  *   read(2)
- *     As many events (struct p2m_event) as there are and fit, at least one.  There
- *     is one for a frame however often it is touched, until it is resumed, and it is
- *     read once.
+ *     As many events (struct p2m_event) as there are and fit, at least one.  A
+ *     frame has one event until it is resumed, however often it is touched, and
+ *     the event is read once.
  *     EINVAL     there is no room for one
- *     ENOTCONN   the calling process is not the guest's pager, or not any more
- *     EAGAIN     there is none, and the file is O_NONBLOCK (the VMM has the same
- *                file, but has no use for that)
+ *     ENOTCONN   the calling process is not the guest's pager, or no longer is
+ *     EAGAIN     there is none, and the file is O_NONBLOCK (the VMM has the
+ *                same file, but has no use for the flag)
  *     EFAULT     the buffer cannot be written to; no event is lost
  *     EINTR      a signal came first
  *
@@ -382,9 +406,9 @@ struct p2m_range {
  *     pager.  For epoll, attach first.
  */
 
-/* p2m_pager_attach.policy: touches of what only the pager has, when it is gone */
+/* p2m_pager_attach.policy: when the pager is gone, touches of its frames */
 #define P2M_PAGER_SIGBUS	1	/* raise SIGBUS */
-#define P2M_PAGER_STORE		2	/* there is none: the store has it as well */
+#define P2M_PAGER_STORE		2	/* find the store's copy */
 
 /**
  * struct p2m_pager_attach - become a guest's pager
@@ -401,7 +425,7 @@ struct p2m_pager_attach {
 };
 
 /**
- * struct p2m_pager_detach - be a guest's pager no more
+ * struct p2m_pager_detach - stop being a guest's pager
  * @size: in: sizeof(struct p2m_pager_detach)
  * @flags: in: must be 0
  */
@@ -412,10 +436,10 @@ struct p2m_pager_detach {
 
 /* p2m_page.flags of P2M_PREP, at most one */
 #define P2M_PREP_RESUME		(1U << 0)	/* and resume it at once */
-#define P2M_PREP_LOST		(1U << 1)	/* the pager has it no more */
+#define P2M_PREP_LOST		(1U << 1)	/* the pager no longer has it */
 
 /**
- * struct p2m_page - one frame and one page of the caller's
+ * struct p2m_page - one frame, and one page of the caller
  * @size: in: sizeof(struct p2m_page)
  * @flags: in: P2M_PREP_* for P2M_PREP, 0 for P2M_EVICT
  * @gfn: in: the frame
@@ -429,10 +453,10 @@ struct p2m_page {
 };
 
 /* p2m_event.kind */
-#define P2M_EVENT_POPULATE	1	/* a frame that the pager has was touched */
+#define P2M_EVENT_POPULATE	1	/* a frame of the pager was touched */
 
 /* p2m_event.flags */
-#define P2M_EVENT_WRITE		(1U << 0)	/* to be written to */
+#define P2M_EVENT_WRITE		(1U << 0)	/* the touch is a write */
 
 /**
  * struct p2m_event - what the pager reads
@@ -459,40 +483,46 @@ struct p2m_event {
  * SHARING
  *
  *   Frames of one or many guests that have the same contents can have the same
- *   page.  None of them may write to it then: a write by the guest, by the VMM
- *   or by the kernel for either gives the frame a page of its own first.  (If
- *   there is none to be had, that touch is an out-of-memory event and the frame
- *   stays shared.)  Who got hold of the page by reading (direct I/O out of it)
- *   goes on seeing what was there.  Shared frames are not paged out: P2M_PAGE_OUT
- *   passes over them.
+ *   page.  Then none of them may write to it: a write by the guest, by the VMM
+ *   or by the kernel for either first gives the frame a page of its own.  (If
+ *   there is no memory for it, that touch is an out-of-memory event and the
+ *   frame stays shared.)  A task that got the page by reading (direct I/O out
+ *   of it) still sees the old contents.  Shared frames are not paged out:
+ *   P2M_PAGE_OUT passes over them.
  *
- *   A guest can tell a shared frame from another by how long a write to it takes,
- *   and a VMM by what the calls below say.  So a guest shares with those of its own
- *   domain only: let only such guests be in one that may know of each other's
- *   contents.  What the calls say of a guest does not depend on guests in other
- *   domains, whatever these have, and do.  Every guest begins alone, and shares with
- *   itself.
+ *   A guest can tell a shared frame from another by the time that a write to it
+ *   takes, and a VMM can tell by the results of the calls below.  So a guest
+ *   shares only with guests of its own domain: put guests into one domain only
+ *   if they may know of each other's contents.  The results of the calls on a
+ *   guest do not depend on guests in other domains, whatever these have or do.
+ *   Every guest begins alone, and shares with itself.
  *
  *   P2M_SHARE_DOMAIN (struct p2m_share_domain)
- *     Let the guest be in @domain from now on: with all guests that are in the domain
- *     of that number; or P2M_DOMAIN_ALONE; or P2M_DOMAIN_NEVER: nothing of the guest
- *     is shared, nor looked at for that, by whoever calls.  (madvise(2) with
- *     MADV_UNMERGEABLE, and QEMU's mem-merge=off, do not reach a device: Linux
- *     passes over shared mappings.  Call this instead.)  P2M_GET_INFO says which
- *     it is.  A domain comes with its first guest and goes with the last one.
- *       EPERM      the caller has no CAP_SYS_ADMIN in the initial user namespace.
- *                  It is needed but for P2M_DOMAIN_NEVER, for P2M_DOMAIN_ALONE when
- *                  the guest is not P2M_DOMAIN_NEVER, and for what is so already
- *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a scan
- *                  of it, or of its domain, is under way, there may be new ones
+ *     Put the guest into @domain:
+ *       P2M_DOMAIN_ALONE  it shares with itself
+ *       P2M_DOMAIN_NEVER  nothing of the guest is shared, or looked at for
+ *                         that, no matter which process calls
+ *       another number    it shares with all guests in the domain of that
+ *                         number
+ *     (madvise(2) with MADV_UNMERGEABLE, and QEMU's mem-merge=off, do not reach
+ *     a device: Linux passes over shared mappings.  Call this instead.)
+ *     P2M_GET_INFO returns the domain.  A domain comes with its first guest and
+ *     goes with the last one.
+ *       EPERM      the caller does not have CAP_SYS_ADMIN in the initial user
+ *                  namespace.  Three changes do not need it: to
+ *                  P2M_DOMAIN_NEVER; to P2M_DOMAIN_ALONE, if the guest is not
+ *                  P2M_DOMAIN_NEVER; to the domain that it is already in.
+ *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a
+ *                  scan of it, or of its domain, is under way, there may be new
+ *                  ones.
  *       EINTR      a signal came first
  *       ENOMEM     no memory
  *
  *   P2M_SHARE_NOMINATE (struct p2m_share_nominate)
- *     Make a frame's page one that can be shared, and say what @handle it has.
- *     The handle names these contents in this frame; after a write there it
- *     names nothing any more, and no other nomination gets the same.  What is
- *     shared already has a handle, which is given.
+ *     Make a frame's page one that can be shared, and return its handle in
+ *     @handle.  The handle names these contents in this frame.  After a write
+ *     there it names nothing any more, and no other nomination gets the same
+ *     handle.  A frame that is shared already has a handle, which is returned.
  *       EINVAL     gfn is not below P2M_MAX_GFNS
  *       ERANGE     gfn is at or past the guest's end
  *       EPERM      the guest is P2M_DOMAIN_NEVER
@@ -502,39 +532,42 @@ struct p2m_event {
  *       ENOMEM     no memory
  *
  *   P2M_SHARE (struct p2m_share)
- *     Give the frame @client_gfn of the guest whose descriptor is @client_fd (maybe
- *     this guest) the page of @source_gfn of this guest.  Both were nominated, and
- *     the handles say so.  The client's own page is freed if nobody else shares
- *     it, and @client_handle names nothing any more: from now on the handle of
- *     both frames is @source_handle.  If they have the same page already, all is
- *     well.
+ *     Give frame @client_gfn of the client guest the page of frame @source_gfn
+ *     of this guest.  @client_fd is the client's descriptor; the client may be
+ *     this guest.  Both frames were nominated, and the handles name their
+ *     contents.  The client's own page is freed if nobody else shares it, and
+ *     @client_handle names nothing any more: from now on the handle of both
+ *     frames is @source_handle.  If they already have the same page, the call
+ *     succeeds.
  *       EINVAL     reserved is not 0; client_fd is not a descriptor of
  *                  /dev/p2m; a gfn is not below P2M_MAX_GFNS; source and
  *                  client are one frame
  *       EBADF      client_fd is not a descriptor
  *       ERANGE     a gfn is at or past its guest's end
  *       EXDEV      the guests are not in one domain
- *       ESTALE     a handle does not name what is in its frame now
+ *       ESTALE     a handle does not name the present contents of its frame
  *       EHWPOISON  there is a memory error in one of the pages
  *       EILSEQ     the contents differ
  *       EMLINK     the source's page has as many sharers as it can have (65536)
  *       ENOMEM     no memory
  *
  *   P2M_UNSHARE (struct p2m_range)
- *     Give each shared frame of [gfn, gfn + nr) a page of its own; see SHARING.
+ *     Give each shared frame of [gfn, gfn + nr) a page of its own.
  *     @busy stays 0.
  *
  *   P2M_SHARE_SCAN (struct p2m_scan)
- *     Look for frames of [gfn, gfn + nr) whose contents are those of another frame
- *     of any guest of the domain that was scanned, and have them share.  A first scan of a guest
- *     finds what it has in common with what was seen before it; a zero page is
- *     shared with the others at once.  A chunk of 2 MB with one page is made 512
- *     pages if anything in it can be merged.  Frames that have no page, or are
- *     shared already, are passed over.  It stops early when @max frames have been
- *     merged (if @max is not 0), at the guest's end, at a signal, and at an error.
- *     If anything was looked at or merged before that, it succeeds: @next is where
- *     to go on, and the rest counts what was done before.  An error that stopped
- *     the call comes back from the next one.
+ *     Look for frames of [gfn, gfn + nr) that have the same contents as another
+ *     frame, and make them share.  The other frame may be in any guest of the
+ *     domain, if that guest was scanned.  The first scan of a guest finds what
+ *     it has in common with the frames seen before it; a zero page is shared
+ *     with the others at once.  A chunk of 2 MB with one page is made 512 pages
+ *     if anything in it can be merged.  Frames that have no page, or are shared
+ *     already, are passed over.
+ *     The scan stops early when @max frames have been merged (if @max is not
+ *     0), at the guest's end, at a signal, and at an error.  If it has looked
+ *     at or merged anything before that, it succeeds: @next is the frame from
+ *     which to go on, and the other results count what was done before.  An
+ *     error that stopped the call comes back from the next call.
  *       EINVAL     nr is 0, or gfn + nr overflows or is past P2M_MAX_GFNS
  *       ERANGE     gfn is at or past the guest's end
  *       EPERM      the guest is P2M_DOMAIN_NEVER
@@ -542,8 +575,8 @@ struct p2m_event {
  *       ENOMEM     no memory
  */
 
-/* p2m_share_domain.domain: guests of the same number share, but for these */
-#define P2M_DOMAIN_ALONE	0ULL		/* with itself; every guest at first */
+/* p2m_share_domain.domain: guests of one number share, except for these */
+#define P2M_DOMAIN_ALONE	0ULL		/* with itself; the default */
 #define P2M_DOMAIN_NEVER	(~0ULL)		/* not at all */
 
 /**
@@ -595,17 +628,17 @@ struct p2m_share {
 };
 
 /**
- * struct p2m_scan - frames to look at, to share what is equal
+ * struct p2m_scan - frames to look at, and to share if they are equal
  * @size: in: sizeof(struct p2m_scan)
  * @flags: in: must be 0
  * @gfn: in: first frame
  * @nr: in: how many frames, at least 1
- * @max: in: stop when this many have been merged; 0 for no such limit
+ * @max: in: stop when this many have been merged; 0 for no limit
  * @next: out: the first frame that was not looked at
- * @done: out: frames that have a page of others' now instead of their own
- * @zero: out: those of @done that were zero pages
+ * @done: out: frames that have the page of another now instead of their own
+ * @zero: out: how many of @done were zero pages
  * @busy: out: frames that somebody holds, left as they were
- * @looked: out: frames looked at, but for chunks of which nothing is there
+ * @looked: out: frames looked at, except for empty chunks
  */
 struct p2m_scan {
 	__u32 size;
@@ -630,59 +663,64 @@ struct p2m_scan {
  * POPULATE ON DEMAND
  *
  *   P2M_POD_SET (struct p2m_pod)
- *     Populate the guest on demand, from a pool, so that it can have fewer pages
- *     than frames.  What there is of the guest now is from now on either
- *     populated or waits for its page (type pod): at most @target frames of it
- *     are ever populated.  To be called again at any time, with another target, or
- *     after the guest has grown: until then new frames do not take from the
- *     pool.  Comes back with what P2M_POD_GET gives.
+ *     Populate the guest on demand, from a pool, so that it can have fewer
+ *     pages than frames.  From this call on, each frame that the guest has at
+ *     the call is either populated or waits for its page (type pod): at most
+ *     @target of them are ever populated.  The call can be made again at any
+ *     time, with another target, or after the guest has grown: until then new
+ *     frames do not take from the pool.  The structure comes back as from
+ *     P2M_POD_GET.
  *
- *     Populated is every frame that is not of type pod: also one that was touched
- *     before the first call, is shared, or is in the store.  It stays so until a
- *     sweep gives its page back; paging it out or in takes nothing from the
- *     pool and gives nothing back, so a frame can always come back.  A target of
- *     less than is populated takes nothing away: no new frame is populated until
- *     sweeps have given back enough.  A target as large as the guest lets it have
- *     everything.
+ *     Every frame that is not of type pod is populated, also a frame that was
+ *     touched before the first call, is shared, or is in the store.  It stays
+ *     populated until a sweep gives its page back.  Paging it out or in takes
+ *     nothing from the pool and gives nothing back, so a frame can always come
+ *     back.  If the target is less than the number of populated frames, nothing
+ *     is taken away: no new frame is populated until sweeps have given back
+ *     enough.  With a target as large as the guest, all frames can be
+ *     populated.
  *
- *     A chunk of 2 MB of which nothing is there gets a page of 2 MB, as above,
- *     if there is as much in the pool, and else single pages.
+ *     An empty chunk of 2 MB gets a page of 2 MB, as THE DEVICE says, if the
+ *     pool has that much.  Otherwise it gets single pages.
  *
- *     If the pool is empty, the touch of a frame of type pod looks for zero pages
- *     in the guest (in up to 1 GB of it; the next touch goes on from there), gives
- *     them back to the pool, and goes on.  If it finds none, it is refused: SIGBUS,
- *     or -EFAULT from KVM_RUN.  The frame is as before.  When the target was
- *     raised, or a sweep found something, run the vCPU again: it repeats its touch.
- *     When all of the guest was looked at twice in a row and nothing was found,
- *     touches are refused without a look for 20 ms, after one more such look for
- *     40 ms, and so on up to a second.  P2M_POD_SET, and whatever comes into the
- *     pool, ends that at once: a VMM that has zero pages, and is in a hurry, calls
- *     P2M_POD_SWEEP.
- *     (Stock QEMU does not: it reports the error and stops the guest for good, so
- *     look at @populated in time.)
- *     There is one exception.  KVM hides the error of a vCPU that it can let wait
- *     for a page (asynchronous page faults: with KVM's own interrupt controller,
- *     when the guest can take interrupts).  Such a vCPU touches its frame again
- *     and again, until a signal ends KVM_RUN, or there is a page: see @exhausted.
+ *     If the pool is empty, a touch of a frame of type pod looks for zero pages
+ *     in the guest (in up to 1 GB of it; the next touch goes on from there),
+ *     gives them back to the pool, and goes on.  If it finds none, it is
+ *     refused: SIGBUS, or -EFAULT from KVM_RUN.  The frame stays as it was.
+ *     When the target was raised, or a sweep found something, run the vCPU
+ *     again: it repeats its touch.
+ *     If all of the guest was looked at twice in a row and nothing was found,
+ *     touches are refused without a look for 20 ms; after one more such look
+ *     for 40 ms, and so on up to a second.  P2M_POD_SET ends that at once, and
+ *     so does anything that comes into the pool.  So a VMM that has zero pages,
+ *     and is in a hurry, calls P2M_POD_SWEEP.
+ *     (Stock QEMU does none of this: it reports the error and stops the guest
+ *     for good, so look at @populated in time.)
+ *     There is one exception.  KVM hides the error of a vCPU that it can let
+ *     wait for a page (asynchronous page faults: with KVM's own interrupt
+ *     controller, when the guest can take interrupts).  Such a vCPU touches its
+ *     frame again and again, until a signal ends KVM_RUN, or there is a page:
+ *     see @exhausted.
  *
- *     This costs 8 bytes for each chunk of 2 MB of the guest.
+ *     Populate on demand costs 8 bytes for each chunk of 2 MB of the guest.
  *       EINVAL     target is more than P2M_MAX_GFNS
  *       ERANGE     the guest has no frames yet
  *       EINTR      a signal came first
  *       ENOMEM     no memory
  *
  *   P2M_POD_GET (struct p2m_pod)
- *     How the pool is.  If P2M_POD_SET was never called, all is 0.  Not all is
- *     read at one instant, so while the guest runs it may not add up.
+ *     The state of the pool.  If P2M_POD_SET was never called, all is 0.  Not
+ *     all is read at one instant, so while the guest runs it may not add up.
  *
  *   P2M_POD_SWEEP (struct p2m_range)
- *     Give the pages of [gfn, gfn + nr) that are all zero back to the pool; their
- *     frames are of type pod again, and read zero as before.  The guest may run
- *     meanwhile, and write to them.  A page of 2 MB goes back whole if all of it
- *     is zero; if 64 frames of it are, in what was asked for, it is made 512
- *     pages first.  Passed over is what is not zero, is shared, in the store or on
- *     its way there, and what does not take from the pool.  Zero pages that
- *     somebody holds a reference to are counted in @busy.
+ *     Give the pages of [gfn, gfn + nr) that are all zero back to the pool.
+ *     Their frames are of type pod again, and read zero as before.  The guest
+ *     may run meanwhile, and write to them.  A page of 2 MB goes back whole if
+ *     all of it is zero.  If 64 of its frames are zero, in the range that was
+ *     asked for, it is made 512 pages first.  These are passed over: pages that
+ *     are not zero; frames that are shared, in the store, or on their way
+ *     there; frames that do not take from the pool.  Zero pages that somebody
+ *     holds a reference to are counted in @busy.
  */
 
 /**
@@ -690,7 +728,7 @@ struct p2m_scan {
  * @size: in: sizeof(struct p2m_pod)
  * @flags: in: must be 0
  * @target: set: in, get: out: frames that may be populated
- * @populated: out: frames that are
+ * @populated: out: frames that are populated
  * @entries: out: frames that wait for their page (type pod)
  * @exhausted: out: touches refused so far because the pool was empty
  */
@@ -712,57 +750,61 @@ struct p2m_pod {
  *
  *   P2M_DIRTY_START (struct p2m_dirty_switch)
  *     From now on remember which frames are written to, by the guest, the VMM,
- *     or the kernel for either of them; until P2M_DIRTY_STOP, whoever called
- *     this.  Every frame is clean at first, but for those whose pages somebody
- *     references (see below).  A frame first touched from now on is clean if it
- *     was read.  Pages stay where they are, but what was mapped as 2 MB is mapped
- *     as 4 KB, and no new pages of 2 MB are made.  What waits for its page (type
- *     pod) stays as it is, and costs nothing.
+ *     or the kernel for either of them.  This lasts until P2M_DIRTY_STOP, no
+ *     matter which process started it.  At first every frame is clean, except
+ *     for frames whose pages somebody references (see P2M_DIRTY_GET).  A frame
+ *     first touched from now on is clean if it was read.  Pages stay where they
+ *     are, but chunks that were mapped as 2 MB are mapped as 4 KB, and no new
+ *     pages of 2 MB are made.  Frames that wait for their page (type pod) stay
+ *     as they are, and cost nothing.
  *       EALREADY  it is on
  *       ENOMEM    no memory for page tables; nothing was started
- *       EINTR     a signal came before all of the guest was held, or one that
- *                 kills before all was done; nothing was started
+ *       EINTR     a signal came before all of the guest was held, or a fatal
+ *                 signal before all was done; nothing was started
  *
  *   P2M_DIRTY_GET (struct p2m_dirty)
- *     Which frames of [gfn, gfn + nr) were written to?  In @bitmap, an address,
- *     bit i % 8 of byte i / 8 says so of frame gfn + i.  Any gfn and nr will do.
- *     At most 2^20 frames are looked at in a call: @next is the first that was
- *     not.  So (@next - gfn + 7) / 8 bytes are written, with 0 in the bits that
- *     are left over, and nothing after them; (nr + 7) / 8 is always enough.  To
- *     go on, add (@next - gfn) / 8 to the address: if there is more to come, it
- *     is a whole number.  @dirty is how many bits were set.
+ *     Report which frames of [gfn, gfn + nr) were written to.  @bitmap is an
+ *     address: bit i % 8 of byte i / 8 there is set if frame gfn + i was
+ *     written to.  Any gfn and nr will do.  A call looks at 2^20 frames at
+ *     most: @next is the first frame that it did not look at.  So it writes
+ *     (@next - gfn + 7) / 8 bytes, with 0 in the bits that are left over, and
+ *     nothing after them; (nr + 7) / 8 is always enough.  To go on, add
+ *     (@next - gfn) / 8 to the address: if there is more to come, it is a whole
+ *     number.  @dirty is the number of bits that were set.
  *
- *     With P2M_DIRTY_CLEAN those frames are clean from then on: what is written
- *     after that, is there in a later call.  Nothing is lost between two.  But who
- *     references a page, through GUP (a pinned buffer, I/O under way) or a foreign
- *     mapping, may write to it unseen.  Such frames, once written to, stay
- *     dirty until the first P2M_DIRTY_CLEAN after the reference is gone; and
- *     all frames of a chunk of 2 MB, if its page is one.  @busy is how many of
- *     those reported stay dirty so.
+ *     With P2M_DIRTY_CLEAN the reported frames are clean from then on: a later
+ *     call reports the writes after that.  No write is lost between two calls.
+ *     But a task that references a page, through GUP (a pinned buffer, I/O
+ *     under way) or a foreign mapping, may write to it unseen.  Such frames,
+ *     once written to, stay dirty until the first P2M_DIRTY_CLEAN after the
+ *     reference is gone; if the page is one of 2 MB, all frames of the chunk
+ *     do.  @busy is the number of reported frames that stay dirty for this
+ *     reason.
  *
- *     A dirty frame stays so when it goes to the store and comes back.  All of
- *     the guest in one call is looked at, and made clean, at one instant.
+ *     A dirty frame stays dirty when it goes to the store and comes back.  If
+ *     one call is for all of the guest, all of it is looked at, and made clean,
+ *     at one instant.
  *
- *     More may be reported than was written to: a write that KVM announces but
- *     then does not do; and a read that had to wait for somebody who held the
- *     frame, which Linux asks for as a write.
+ *     A call may report more frames than were written to: after a write that
+ *     KVM announces but then does not do; and after a read that had to wait for
+ *     a holder of the frame, because Linux asks for such a read as a write.
  *       EINVAL, ERANGE  as for P2M_PAGE_OUT
  *       ENODATA   log-dirty is off
  *       ENOMEM    no memory for the bitmap
  *       EFAULT    @bitmap cannot be written to.  No frame was made clean, but
  *                 some of the bitmap may have been written.
- *       EINTR     a signal came before the range was held, or one that kills
+ *       EINTR     a signal came before the range was held, or a fatal signal
  *                 before all was done.  No frame was made clean.
  *
  *   P2M_DIRTY_STOP (struct p2m_dirty_switch)
- *     Do not remember any more, and forget.  Pages of 2 MB that were there at the
- *     start, and were not broken up by something else, are 2 MB again.  What the
- *     VMM has mapped stays mapped as 4 KB, though, until it is unmapped and
+ *     Stop remembering, and forget.  Pages of 2 MB that were there at the start
+ *     are 2 MB again, unless something else has broken them up.  But memory
+ *     that the VMM has mapped stays mapped as 4 KB until it is unmapped and
  *     mapped anew (munmap, mmap).
  *       ENODATA   it is off
- *       EINTR     a signal came before all of the guest was held.  If one that
- *                 kills comes later, log-dirty is off, but not all pages of 2 MB
- *                 may be 2 MB again, until the next stop.
+ *       EINTR     a signal came before all of the guest was held.  If a fatal
+ *                 signal comes later, log-dirty is off, but some pages of
+ *                 2 MB may not be 2 MB again until the next stop.
  */
 
 /**
@@ -776,7 +818,7 @@ struct p2m_dirty_switch {
 };
 
 /* Bits of p2m_dirty.flags */
-#define P2M_DIRTY_CLEAN		(1U << 0)	/* what is reported is clean then */
+#define P2M_DIRTY_CLEAN		(1U << 0)	/* clean the reported frames */
 
 /**
  * struct p2m_dirty - which frames were written to
@@ -787,7 +829,7 @@ struct p2m_dirty_switch {
  * @bitmap: in: address of (@nr + 7) / 8 bytes
  * @next: out: the first frame that was not looked at
  * @dirty: out: frames that were written to
- * @busy: out: of these, how many stay dirty because somebody references them
+ * @busy: out: how many of @dirty stay dirty because somebody references them
  */
 struct p2m_dirty {
 	__u32 size;
@@ -810,23 +852,25 @@ struct p2m_dirty {
  *   P2M_FOREIGN_MAP (struct p2m_foreign)
  *     @fd becomes a descriptor (O_CLOEXEC) that any process may mmap(), to see
  *     the pages of frames [gfn, gfn + nr) as the guest sees them and, without
- *     P2M_FOREIGN_READONLY, to write to them.  Frames that have no page are given
- *     one, as if they had been touched; pages of 2 MB are made 512.  Shared ones
- *     are unshared.  With log-dirty on, what can be written to is dirty.
+ *     P2M_FOREIGN_READONLY, to write to them.  Frames that have no page are
+ *     given one, as if they had been touched.  Pages of 2 MB are made 512.
+ *     Shared frames are unshared.  With log-dirty on, frames that can be
+ *     written to are dirty.
  *
- *     The pages are those that the frames have now.  As long as the descriptor,
- *     or a mapping of it, is there, they stay: nobody can page out or share
- *     these frames, and P2M_PAGE_OUT counts them as @busy.  Everything else goes
- *     on.  The guest may go away first; the pages go with the last mapping.
+ *     The pages are those that the frames have now.  They stay as long as the
+ *     descriptor, or a mapping of it, is there: nobody can page out or share
+ *     these frames, and P2M_PAGE_OUT counts them as @busy.  Everything else
+ *     goes on.  The guest may go away first; the pages go with the last
+ *     mapping.
  *
  *     mmap() of it must be MAP_SHARED; offset 0 is frame gfn.  It fails with
  *       EINVAL    MAP_PRIVATE, or the mapping would end past frame gfn + nr
- *       EACCES    PROT_WRITE, with P2M_FOREIGN_READONLY; from mprotect() as well
+ *       EACCES    PROT_WRITE, with P2M_FOREIGN_READONLY; from mprotect() too
  *
- *     The call fails with these; then no descriptor was made, but frames may
- *     have been given pages:
- *       EINVAL    nr is 0 or more than P2M_FOREIGN_MAX, or gfn + nr overflows or
- *                 is past P2M_MAX_GFNS
+ *     The call fails with these errors.  Then no descriptor was made, but
+ *     frames may have been given pages:
+ *       EINVAL    nr is 0 or more than P2M_FOREIGN_MAX, or gfn + nr overflows
+ *                 or is past P2M_MAX_GFNS
  *       ERANGE    gfn + nr is past the guest's end
  *       EMFILE, ENFILE  no more descriptors
  *       ENOMEM    no memory
@@ -834,8 +878,8 @@ struct p2m_dirty {
  *                 zero pages were found: see P2M_POD_SET
  *       EIO       the store could not be read
  *       EHWPOISON  there is a memory error in the page of a frame
- *       EBUSY     somebody references a page of 2 MB, or is asked for a page
- *                 and has not answered: try again
+ *       EBUSY     somebody references a page of 2 MB, or the pager was asked
+ *                 for a page and has not answered: try again
  *       EINTR     a signal came before all had pages
  */
 
