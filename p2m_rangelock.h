@@ -12,8 +12,9 @@
  *		return err;
  *	entry = p2m_get_entry(&guest->map, gfn);
  *	...
- *	p2m_set_entry(&guest->map, gfn, changed);
+ *	err = p2m_set_entry(&guest->map, gfn, order, changed);
  *	put_p2m(&guest->lock, gfn, order);
+ *	return err;
  *
  * What is promised:
  *
