@@ -252,7 +252,8 @@ static struct p2m_table *p2m_table_alloc(struct p2m_node *parent,
 					 unsigned long chunk,
 					 unsigned int level, gfp_t gfp)
 {
-	size_t slots = level > 1 ? P2M_FANOUT : P2M_FANOUT / P2M_CHUNKS_PER_PAGE;
+	size_t slots = level > 1 ? P2M_FANOUT :
+				   P2M_FANOUT / P2M_CHUNKS_PER_PAGE;
 	struct p2m_table *table;
 
 	table = kzalloc(struct_size(table, slots, slots), gfp);
@@ -301,7 +302,8 @@ static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
 		if (lock->root == root) {
 			if (root)
 				/* Pairs with READ_ONCE() in p2m_claimed(). */
-				smp_store_release(&root->node.parent, &new->node);
+				smp_store_release(&root->node.parent,
+						  &new->node);
 			/* Pairs with READ_ONCE() in p2m_lookup_node(). */
 			smp_store_release(&lock->root, new);
 			new = NULL;
@@ -453,7 +455,8 @@ static struct p2m_node *p2m_find_in(struct p2m_table *table,
 	i = chunk > base ? (chunk - base) >> shift : 0;
 
 	if (table->node.level == 1) {
-		for (; i < P2M_FANOUT; i = round_up(i + 1, P2M_CHUNKS_PER_PAGE)) {
+		for (; i < P2M_FANOUT;
+		     i = round_up(i + 1, P2M_CHUNKS_PER_PAGE)) {
 			page = READ_ONCE(table->slots[i / P2M_CHUNKS_PER_PAGE]);
 			if (!page)
 				continue;
@@ -791,7 +794,8 @@ static bool p2m_take(struct p2m_get *get)
 		if ((old & P2M_HANDOFF) && p2m_heed(node, old, get))
 			return false;
 		/* Full barrier: pairs with that of whoever claims above. */
-	} while (!atomic_long_try_cmpxchg(&node->owner, &old, (long)current | old));
+	} while (!atomic_long_try_cmpxchg(&node->owner, &old,
+					  (long)current | old));
 	return true;
 }
 
@@ -876,7 +880,8 @@ static struct p2m_node *p2m_spin(struct p2m_get *get)
 		/* Below one's own node there is only a back-off to wait for. */
 		if (p2m_own_above(blocker))
 			n = P2M_SPIN;
-		else if (get->state == TASK_RUNNING || !p2m_owner_running(blocker))
+		else if (get->state == TASK_RUNNING ||
+			 !p2m_owner_running(blocker))
 			break;
 		cpu_relax();
 	} while (--n);
@@ -1098,14 +1103,15 @@ static void p2m_dep_get(struct p2m_rangelock *lock, struct p2m_node *node,
 		return;		/* cannot wait */
 	if (lock_is_held(&lock->dep_map))
 		lock_release(&lock->dep_map, ip);
-	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL, ip);
+	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL,
+			       ip);
 }
 
 /* After a put, or a get that failed: is there anything left? */
 static void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip)
 {
-	if (p2m_owner(&lock->all) != current && !p2m_find(&lock->all, 0, true) &&
-	    lock_is_held(&lock->dep_map))
+	if (p2m_owner(&lock->all) != current &&
+	    !p2m_find(&lock->all, 0, true) && lock_is_held(&lock->dep_map))
 		lock_release(&lock->dep_map, ip);
 }
 #else
@@ -1246,8 +1252,8 @@ static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
 		return node;
 	/* Who asks can be told that there is no memory: nobody is killed for it. */
 	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT | __GFP_NOWARN |
-			     (wait == P2M_TRY ? GFP_NOWAIT :
-						GFP_KERNEL | __GFP_RETRY_MAYFAIL));
+			     (wait == P2M_TRY ?
+			      GFP_NOWAIT : GFP_KERNEL | __GFP_RETRY_MAYFAIL));
 }
 
 /* Does the current task own every node of the cover of [@chunk, @end)? */
@@ -1478,7 +1484,8 @@ int get_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
 	err = p2m_get_range(lock1, gfn1, nr, P2M_WAIT, 0, _RET_IP_);
 	if (err)
 		return err;
-	err = p2m_get_range(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2, _RET_IP_);
+	err = p2m_get_range(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2,
+			    _RET_IP_);
 	if (err)
 		put_p2m_range(lock1, gfn1, nr);
 	return err;

@@ -198,7 +198,8 @@ void put_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
 		 struct p2m_rangelock *lock2, unsigned long gfn2,
 		 unsigned int order);
 
-bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn, unsigned int order);
+bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn,
+	      unsigned int order);
 bool p2m_held_all(struct p2m_rangelock *lock);
 
 /* Frames in a range of this order; 0, which no get accepts, if too many. */
