@@ -5,13 +5,13 @@
  * THE GUARANTEE
  *
  * Between a get of a range and its put, no other task's get of an overlapping
- * range returns.  p2m_rangelock.h has the rest of what is promised.
+ * range returns.  p2m_rangelock.h has the other promises.
  *
  * THE TREE
  *
  * A radix tree of 512-way nodes, like the page tables that it shadows:
  *
- *	all              the whole guest; the parent of whatever is the root
+ *	all              the whole guest; the parent of the root
  *	 |
  *	level 1..5       tables: 1 GB, 512 GB, 256 TB, ...
  *	 |
@@ -24,21 +24,21 @@
  *
  * THE PROTOCOL
  *
- * To get a node, be it a chunk or a table:
+ * To get a node, a chunk or a table:
  *
- *  TAKE   Set its owner word from nobody to oneself.
- *  CHECK  Look at the owner words of all nodes above.  If none is another
- *         task's, the node is got, but for DRAIN.  Otherwise
+ *  TAKE   Set its owner word from nobody to the current task.
+ *  CHECK  Look at the owner words of all nodes above.  If no other task owns
+ *         any of them, the node is got, except for DRAIN.  Otherwise
  *  BACK OFF: give the node up, and wait until the one above is free.
- *  DRAIN  A node that has others below: look at each of these, and wait for
- *         those that are another task's.
+ *  DRAIN  If the node has others below: look at each of these, and wait for
+ *         those that another task owns.
  *
  * CHECK and DRAIN make it Dekker's argument.  A narrow getter writes the lower
  * word and reads the upper one; a wide getter writes the upper and reads the
  * lower; each has a full barrier between.  So at least one of them sees the
- * other.  If it is the narrow one it backs off.  If it is the wide one it waits.
- * If both do, the wide one soon finds the narrow one gone.  The narrow getter
- * writes nothing that a getter of another chunk reads.
+ * other.  If the narrow one does, it backs off.  If the wide one does, it
+ * waits.  If both do, the wide one soon finds the narrow one gone.  The narrow
+ * getter writes nothing that a getter of another chunk reads.
  *
  * PASS   A wide getter may have to wait for a task that itself wants more below
  *        the same node.  That task must not wait for the wide one.  So a getter
@@ -46,13 +46,14 @@
  *        but goes past, and counts itself in the node's @passes.  It may have
  *        gone where the wide getter has already looked.  Therefore a drain is
  *        done only after a full look during which @passes did not change.  This
- *        is enough: who passes owns something below, from before it passes
- *        until after it has counted; the drain must see that free, and then
- *        (acquire) sees the count as well.
+ *        is enough: a getter that passes owns something below from before it
+ *        passes until after it has counted.  The drain must see that free, and
+ *        then (acquire) sees the count as well.
  *
- * Between TAKE and BACK OFF a getter holds what it is not entitled to.  It
- * neither sleeps nor can be preempted in between, so that whoever meets it
- * there can spin.  (The owner of a node above does: to it, the node is its own.)
+ * Between TAKE and BACK OFF a getter holds a node that it has no right to.  It
+ * does not sleep in between, and cannot be preempted, so that a task that meets
+ * it there can spin.  (The owner of a node above does spin: the node is its own
+ * too.)
  *
  * WAITING
  *
@@ -67,44 +68,46 @@
  *
  * Queues are in the order in which the gets began to wait.  A get keeps its
  * ticket when it moves from one queue to another, so that backing off does not
- * cost it its place.  When a node becomes free those at the head are woken:
- * as many as only want to see it free, or to go below, each to another node, or
- * one that wants to own it.  They are woken to try again; the node is not handed
- * over, since a task that is running makes better use of it meanwhile.  But a get
- * that has slept and is first in line sets HANDOFF, and from then on only the
- * first in line may take that node or go below it.
+ * cost it its place.  When a node becomes free, those at the head are woken:
+ * all that only want to see it free, or to go below, each to another node; or
+ * one that wants to own it.  They are woken to try again.  The node is not
+ * handed over, since a running task makes better use of it meanwhile.  But a
+ * get that has slept and is first in line sets HANDOFF, and from then on only
+ * the first in line may take that node or go below it.
  *
- * The WAITERS bit in the owner word makes the put look at the queue.  It is set
- * by a read-modify-write of that word, under p2m_graph, after which the waiter
+ * The WAITERS bit in the owner word makes the put look at the queue.  The
+ * waiter sets it by a read-modify-write of that word, under p2m_graph, and then
  * looks at the owner again: either it sees the put, or the put sees the bit.
  *
  * DEADLOCK
  *
  * A waiter points at the node that it waits for, and the node at its present
- * owner.  Each task about to sleep follows these pointers, and if they lead back
- * to itself it gets -EDEADLK.  A node's owner can change while somebody waits
- * for it, but only to a task that is running, and which will do the same before
- * it sleeps.  So the last task to sleep in a cycle finds it.  The cycle is real:
- * every other task in it is asleep, so cannot put what it owns.
+ * owner.  Each task that is about to sleep follows these pointers.  If they
+ * lead back to itself, it gets -EDEADLK.  A node's owner can change while
+ * somebody waits for it, but only to a running task, which will do the same
+ * before it sleeps.  So the last task to sleep in a cycle finds it.  The cycle
+ * is real: every other task in it is asleep, and so cannot put what it owns.
  *
- * GIVE WAY: a claim is held while draining, so it can be what closes a cycle: a
- * task that owns something below, and waits for the claimed node, is waited for
- * by the drain.  If the claimer owns nothing else, nobody needs to be refused.
- * It gives the node up and waits for its turn again, behind that task.  So who
- * holds nothing, and gets one node, is never refused.  (One that owns something
- * else might pass the very claim that it gave way to, and find the same again.)
+ * GIVE WAY: a claim is held while draining, so the claim itself can close a
+ * cycle: the drain waits for a task that owns something below, and that task
+ * waits for the claimed node.  If the claimer owns nothing else, nobody needs
+ * to be refused.  The claimer gives the node up and waits for its turn again,
+ * behind that task.  So a task that holds nothing, and gets one node, is never
+ * refused.  (A claimer that owns something else might pass the same claim that
+ * it gave way to, and find the same cycle again.)
  *
  * CHOICES
  *
  * A node has an owner word of its own, not a struct mutex: CHECK reads it from
  * below, BACK OFF and GIVE WAY hand it on by rules of their own, and HANDOFF
- * bars those that go below as well.  make bench-lock has a pair of this at 1.3
- * times a mutex's, which is the price of finding the node, twice.
+ * keeps out those that go below as well.  In make bench-lock, a get and a put
+ * take 1.3 times as long as a mutex's: that is the price of finding the node,
+ * twice.
  *
  * Waiting is under one lock for all guests, since a cycle may go through all of
- * them, and its members must stand still while it is followed.  Who goes
- * straight through never takes it; and a task spins, while the owner is at work,
- * before it does.
+ * them, and its members must stand still while it is followed.  A get that goes
+ * straight through never takes this lock.  Any other get first spins while the
+ * owner is at work, and only then takes it.
  *
  * might_sleep() is written out, without the call, and CHECK has one barrier for
  * all levels: each was measured, and the commits have the numbers.
@@ -160,17 +163,17 @@ struct p2m_table {
 
 /**
  * struct p2m_get - one get of one node, while it is under way
- * @task: who
+ * @task: the task
  * @want: the node to be got
- * @on: in whose queue this is, or NULL
+ * @on: the node in whose queue this is, or NULL
  * @link: in @on's queue
  * @hash: in p2m_waiting
  * @ticket: order of arrival; 0 until the first wait
  * @since: jiffies at the first wait
- * @ip: who called
+ * @ip: the code that called
  * @state: the task state to sleep in; TASK_RUNNING to not sleep
  * @pass_from: the claim of a node of this level or higher need not be heeded
- * @searched: levels of which it is known whether they must be, as a bit mask
+ * @searched: bit mask of the levels that p2m_search() has looked at
  * @cycle: the deadlock found, for the report
  */
 struct p2m_get {
@@ -275,9 +278,9 @@ static struct p2m_node *p2m_chunks_alloc(struct p2m_node *parent,
 }
 
 /*
- * Make the tree high enough for @chunk and @level.  The old root learns of its
- * new parent before anybody can find that one, so that whoever can claim it is
- * seen by CHECK from below.
+ * Make the tree high enough for @chunk and @level.  The old root gets its new
+ * parent before anybody can find that parent.  So CHECK from below sees every
+ * task that can claim it.
  */
 static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
 				  unsigned long chunk, unsigned int level,
@@ -320,7 +323,7 @@ static void *p2m_publish(void **slot, void *new)
 
 	if (!new)
 		return NULL;
-	/* Full barrier: what @new points to comes before it. */
+	/* Full barrier: the contents of @new come before it. */
 	old = cmpxchg(slot, NULL, new);
 	return old ?: new;
 }
@@ -390,7 +393,7 @@ static inline struct p2m_node *p2m_lookup_node(struct p2m_rangelock *lock,
 	return page + chunk % P2M_CHUNKS_PER_PAGE;
 }
 
-/* The same, made if need be; NULL only for want of memory. */
+/* The same, but make it if it is not there; NULL only without memory. */
 static noinline struct p2m_node *p2m_make_node(struct p2m_rangelock *lock,
 					       unsigned long chunk,
 					       unsigned int level, gfp_t gfp)
@@ -434,7 +437,7 @@ static void p2m_table_free(struct p2m_table *table)
 	kfree(table);
 }
 
-/* Is @node the current task's (@mine), or another's (!@mine)? */
+/* Does the current task own @node (@mine), or another task (!@mine)? */
 static inline bool p2m_match(struct p2m_node *node, bool mine)
 {
 	struct task_struct *owner = p2m_owner(node);
@@ -511,8 +514,8 @@ static bool p2m_draining(struct p2m_get *get)
 }
 
 /*
- * Is it @get's turn at the node in whose queue it is?  Those that only want to
- * see it free are in nobody's way.
+ * Is it @get's turn at the node in whose queue it is?  Gets that only want to
+ * see the node free do not keep others waiting.
  */
 static bool p2m_first_in_line(struct p2m_get *get)
 {
@@ -524,7 +527,7 @@ static bool p2m_first_in_line(struct p2m_get *get)
 			return true;
 		if (p2m_draining(other))
 			continue;
-		/* Only the first may own, or go below to the same node. */
+		/* Only the first may own @on, or go below to the same @want. */
 		if (other->want == get->on || get->want == get->on ||
 		    other->want == get->want)
 			return false;
@@ -566,7 +569,10 @@ static void p2m_enqueue(struct p2m_get *get, struct p2m_node *node)
 	hash_add(p2m_waiting, &get->hash, (unsigned long)get->task);
 	p2m_nr_waiting++;
 
-	/* Full barrier, then the caller looks at the owner: see p2m_release(). */
+	/*
+	 * Full barrier.  Then the caller looks at the owner: see
+	 * p2m_release().
+	 */
 	atomic_long_fetch_or(P2M_WAITERS, &node->owner);
 }
 
@@ -602,11 +608,11 @@ static struct p2m_get *p2m_get_of(struct task_struct *task)
 	return NULL;
 }
 
-/* Give up the current task's node, under p2m_graph or not. */
+/* Give up the current task's node, under p2m_graph. */
 static void p2m_release_waited(struct p2m_node *node)
 {
 	lockdep_assert_held(&p2m_graph);
-	/* Release: what was done while holding comes before. */
+	/* Release: the changes made while holding come before. */
 	atomic_long_fetch_and_release(P2M_FLAGS, &node->owner);
 	p2m_kick(node);
 }
@@ -634,7 +640,7 @@ static inline void p2m_release(struct p2m_node *node, struct task_struct *me)
 #define P2M_CYCLE_MAX	6
 
 /**
- * struct p2m_cycle - who waits for whom, to be told when no lock is held
+ * struct p2m_cycle - tasks that wait for each other, for a report without locks
  * @closed_by: the current task's node that the last one waits for
  * @nr: tasks in the cycle, of which the first P2M_CYCLE_MAX are kept
  * @wait: one task's wait
@@ -643,7 +649,7 @@ static inline void p2m_release(struct p2m_node *node, struct task_struct *me)
  * @wait.lock: name of the lock that it waits for
  * @wait.gfn: first frame of the node that it waits for
  * @wait.nr: frames of that node
- * @wait.ip: from where
+ * @wait.ip: the code that called
  */
 struct p2m_cycle {
 	struct p2m_node *closed_by;
@@ -672,7 +678,7 @@ static void p2m_cycle_add(struct p2m_cycle *cycle, struct p2m_get *get)
 	cycle->wait[i].ip = get->ip;
 }
 
-/* Does whoever @get waits for wait, in the end, for the current task? */
+/* Does @get wait, through any number of tasks, for the current task? */
 static bool p2m_closes_cycle(struct p2m_get *get)
 {
 	struct p2m_cycle *cycle = get->cycle;
@@ -735,8 +741,8 @@ static noinline bool p2m_heed(struct p2m_node *node, long old,
 }
 
 /*
- * CHECK: the nearest node above that is to be heeded.  @get is NULL for a get
- * that has not waited, and knows of nothing that it may pass.
+ * CHECK: the nearest node above that must be heeded.  @get is NULL for a get
+ * that has not waited: it knows of no claim that it may pass.
  */
 static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
 					   struct p2m_get *get)
@@ -752,8 +758,8 @@ static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
 			return node;
 	}
 	/*
-	 * Acquire, of all the nodes seen free: pairs with p2m_release() there.
-	 * What was done while holding all of this is seen from here on.
+	 * Acquire, for all nodes that were seen free: pairs with p2m_release().
+	 * From here on this task sees all changes made while they were held.
 	 */
 	smp_acquire__after_ctrl_dep();
 	return NULL;
@@ -766,7 +772,8 @@ static void p2m_pass(struct p2m_node *node)
 
 	/*
 	 * The TAKE before was a full barrier: a drain that has read the new
-	 * count finds the node owned.  Pairs with atomic_read_acquire() there.
+	 * count finds the node owned.  Pairs with atomic_read_acquire() in
+	 * p2m_drain().
 	 */
 	while ((node = READ_ONCE(node->parent)))
 		if (p2m_match(node, false))
@@ -776,7 +783,7 @@ static void p2m_pass(struct p2m_node *node)
 /* Find out whether @get may pass the claim of @above. */
 static void p2m_search(struct p2m_get *get, struct p2m_node *above)
 {
-	/* Where the claimer is known to be alone, nothing is ours. */
+	/* If the claimer is known to be alone below, we own nothing there. */
 	if (!READ_ONCE(above->drained) && p2m_find(above, 0, true))
 		get->pass_from = above->level;
 	get->searched |= BIT(above->level);
@@ -793,22 +800,22 @@ static bool p2m_take(struct p2m_get *get)
 			return false;
 		if ((old & P2M_HANDOFF) && p2m_heed(node, old, get))
 			return false;
-		/* Full barrier: pairs with that of whoever claims above. */
+		/* Full barrier: pairs with the TAKE of a claimer above. */
 	} while (!atomic_long_try_cmpxchg(&node->owner, &old,
 					  (long)current | old));
 	return true;
 }
 
 /*
- * TAKE and CHECK, once, and BACK OFF if need be; with preemption disabled, and
- * with p2m_graph (@graph) or without.  Returns the node to wait for, or NULL if
- * @get now owns what it wants.
+ * TAKE and CHECK, once, and BACK OFF if necessary.  Preemption is disabled;
+ * p2m_graph is held if @graph.  Returns the node to wait for, or NULL if @get
+ * now owns the node that it wants.
  */
 static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
 {
 	struct p2m_node *node = get->want, *above;
 
-	/* Looking first is not needed, but saves the claimer from meeting us. */
+	/* This look is not needed, but saves the claimer from meeting us. */
 	above = p2m_claimed(node, get);
 	if (above)
 		return above;
@@ -829,7 +836,7 @@ static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
 	return above;
 }
 
-/* Is @above a claim of which it is not known whether it may be passed? */
+/* Is it still unknown whether the claim of @above may be passed? */
 static bool p2m_unsearched(struct p2m_get *get, struct p2m_node *above)
 {
 	return above != get->want && !(get->searched & BIT(above->level));
@@ -850,7 +857,7 @@ static bool p2m_owner_running(struct p2m_node *node)
 	bool running;
 	long old;
 
-	/* A task_struct outlives a grace period after its last release. */
+	/* A task_struct stays for a grace period after its last release. */
 	rcu_read_lock();
 	old = atomic_long_read(&node->owner);
 	if (p2m_task(old))
@@ -861,7 +868,7 @@ static bool p2m_owner_running(struct p2m_node *node)
 	return running && !need_resched();
 }
 
-/* Try for a short while.  Returns as p2m_attempt(). */
+/* Try for a short while.  Returns what p2m_attempt() does. */
 static struct p2m_node *p2m_spin(struct p2m_get *get)
 {
 	struct p2m_node *blocker;
@@ -877,7 +884,7 @@ static struct p2m_node *p2m_spin(struct p2m_get *get)
 			p2m_search(get, blocker);
 			continue;
 		}
-		/* Below one's own node there is only a back-off to wait for. */
+		/* Below our own node, the owner is about to back off. */
 		if (p2m_own_above(blocker))
 			n = P2M_SPIN;
 		else if (get->state == TASK_RUNNING ||
@@ -950,7 +957,7 @@ static int p2m_wait_own(struct p2m_get *get)
 	return err;
 }
 
-/* Wait until @busy, below what @get has claimed, is nobody else's. */
+/* Wait until no other task owns @busy, which is below @get's claim. */
 static int p2m_wait_idle(struct p2m_get *get, struct p2m_node *busy)
 {
 	bool own = p2m_own_above(get->want);
@@ -985,7 +992,7 @@ static int p2m_drain(struct p2m_get *get)
 	int passes, err;
 
 	do {
-		/* Pairs with the full barrier before the count in p2m_pass(). */
+		/* Pairs with the full barrier before p2m_pass() counts. */
 		passes = atomic_read_acquire(&top->passes);
 		chunk = 0;
 		while ((busy = p2m_find(top, chunk, false))) {
@@ -996,8 +1003,8 @@ static int p2m_drain(struct p2m_get *get)
 		}
 		/*
 		 * Acquire, for all owner words just seen free: pairs with the
-		 * release in p2m_release().  What was done while holding, the
-		 * counting of passes included, is seen from here on.
+		 * release in p2m_release().  From here on this task sees all
+		 * changes made while they were held, also the counts of passes.
 		 */
 		smp_mb();
 	} while (atomic_read(&top->passes) != passes);
@@ -1006,7 +1013,7 @@ static int p2m_drain(struct p2m_get *get)
 	return 0;
 }
 
-/* Does the current task own anything of this guest's but @node? */
+/* Does the current task own anything of this guest, except @node? */
 static bool p2m_own_other(struct p2m_node *node)
 {
 	struct p2m_node *all = &p2m_lock_of(node)->all, *found;
@@ -1023,8 +1030,8 @@ static bool p2m_own_other(struct p2m_node *node)
 }
 
 /*
- * GIVE WAY.  Just to release the node would not do: this task is running, and
- * would take it again before the one that it gives way to has woken up.
+ * GIVE WAY.  A release alone is not enough: this task is running, and would
+ * take the node again before the other task has woken up.
  */
 static void p2m_give_way(struct p2m_get *get)
 {
@@ -1039,7 +1046,7 @@ static void p2m_give_way(struct p2m_get *get)
 	raw_spin_unlock(&p2m_graph);
 }
 
-/* A get that did not go straight through, or of a node with others below. */
+/* For a get that did not go straight through, or a node with others below. */
 static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 				 enum p2m_wait wait, unsigned long ip)
 {
@@ -1085,15 +1092,15 @@ static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
 }
 
 /* ------------------------------------------------------------------ */
-/* Lockdep: one lock a guest, however many nodes                       */
+/* Lockdep: one lock for a guest, for any number of nodes              */
 /* ------------------------------------------------------------------ */
 
 #ifdef CONFIG_DEBUG_LOCK_ALLOC
 /*
- * Lockdep sees a guest's lock as held from a task's first node to its last.
- * A later get that may wait is an acquisition like the first, which must not
- * happen under a lock that is itself taken while holding; so the map is moved
- * to the top of the task's stack of held locks.
+ * For lockdep, a task holds a guest's lock from its first node to its last.
+ * A later get that may wait is an acquisition like the first.  It must not
+ * happen under a lock that is itself taken while this one is held.  So the get
+ * moves the map to the top of the task's stack of held locks.
  */
 static void p2m_dep_get(struct p2m_rangelock *lock, struct p2m_node *node,
 			enum p2m_wait wait, unsigned int subclass,
@@ -1126,9 +1133,8 @@ static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
 /* ------------------------------------------------------------------ */
 
 /*
- * What might_sleep() does: find misuse, where that is looked for, and be a
- * place to be preempted at.  But only the kernels that look for it pay for a
- * call.
+ * Like might_sleep(), this finds misuse in kernels that look for it, and is a
+ * point of preemption.  But only kernels that look for misuse pay for a call.
  */
 static __always_inline void p2m_might_sleep(enum p2m_wait wait,
 					    struct task_struct *me)
@@ -1250,7 +1256,7 @@ static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
 
 	if (likely(node))
 		return node;
-	/* Who asks can be told that there is no memory: nobody is killed for it. */
+	/* The caller can be told -ENOMEM: no task is killed for memory. */
 	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT | __GFP_NOWARN |
 			     (wait == P2M_TRY ?
 			      GFP_NOWAIT : GFP_KERNEL | __GFP_RETRY_MAYFAIL));
@@ -1286,8 +1292,8 @@ static noinline void p2m_put_chunks(struct p2m_rangelock *lock,
 
 /*
  * Get the first @max_nodes of the cover of chunks [@first, @end).  Returns how
- * many chunks that is.  A prefix of a cover, up to a node's end, is the cover
- * of what it covers: so it can be put as a range of its own.
+ * many chunks these cover.  The first nodes of a cover are themselves the cover
+ * of their range: so they can be put as a range of their own.
  */
 static noinline long p2m_get_chunks(struct p2m_rangelock *lock,
 				    unsigned long first, unsigned long end,
@@ -1326,7 +1332,7 @@ static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
 	if (!p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
 
-	/* Most often it is one chunk, which is there. */
+	/* Most often it is one chunk, and that chunk is there. */
 	node = end - first == 1 ? p2m_lookup_node(lock, first, 0) : NULL;
 	if (likely(node))
 		err = p2m_get_node(lock, node, wait, subclass, ip);
@@ -1343,7 +1349,7 @@ static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
  * @gfn: first frame
  * @nr: number of frames, at least 1
  * @wait: what to do when another task holds some of it
- * @subclass: for lockdep; 0, or more while holding some of another guest's
+ * @subclass: for lockdep; more than 0 while holding frames of another guest
  *
  * The functions of p2m_rangelock.h are this one with some arguments filled in.
  *
@@ -1366,7 +1372,7 @@ EXPORT_SYMBOL_GPL(__get_p2m);
  * @gfn: as given to the get
  * @nr: as given to the get
  *
- * A put of what the caller does not hold warns, and changes nothing.
+ * A put of a range that the caller does not hold warns, and changes nothing.
  *
  * Context: the task that got it; may be atomic but not in an interrupt.
  */
@@ -1397,7 +1403,7 @@ EXPORT_SYMBOL_GPL(put_p2m_range);
  * @wait: what to do when another task holds some of it
  *
  * The caller works on the part, puts it with put_p2m_range(), and goes on from
- * its end, so that nobody has to wait for all of the range.
+ * its end.  So nobody has to wait for all of the range.
  *
  * Context: process context; may sleep unless @wait is P2M_TRY.
  * Return: how many frames, from @gfn on, are now held: @nr, or fewer; an error
@@ -1427,7 +1433,7 @@ EXPORT_SYMBOL_GPL(get_p2m_step);
  * __get_p2m_all() - get exclusive access to the whole guest: all kinds of it
  * @lock: the guest's lock
  * @wait: what to do when another task holds some of it
- * @subclass: for lockdep; 0, or more while holding some of another guest's
+ * @subclass: for lockdep; more than 0 while holding frames of another guest
  *
  * Context: process context; may sleep unless @wait is P2M_TRY.
  * Return: as __get_p2m(), but never -EINVAL or -ENOMEM.
@@ -1552,7 +1558,7 @@ static bool p2m_node_held(struct p2m_rangelock *lock, unsigned long chunk,
  *
  * For assertions.  It does not matter by which gets the range is held.
  *
- * Context: any task's.
+ * Context: any task.
  * Return: whether it does.
  */
 bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn, unsigned int order)
@@ -1575,7 +1581,7 @@ EXPORT_SYMBOL_GPL(p2m_held);
  * p2m_held_all() - does the current task hold the whole guest?
  * @lock: the guest's lock
  *
- * Context: any task's.
+ * Context: any task.
  * Return: whether it does, by get_p2m_all().
  */
 bool p2m_held_all(struct p2m_rangelock *lock)
@@ -1590,8 +1596,8 @@ EXPORT_SYMBOL_GPL(p2m_held_all);
  * @stat: in which way
  *
  * Context: any.
- * Return: how often since the lock was initialised; of what happens meanwhile on
- * other CPUs, some.
+ * Return: how often since the lock was initialised.  Some events that happen
+ * meanwhile on other CPUs may be missing.
  */
 unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 				 enum p2m_rangelock_stat stat)
@@ -1718,9 +1724,9 @@ EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
  * p2m_rangelock_destroy() - free the tree of a lock that nobody holds
  * @lock: the lock
  *
- * The caller sees to it that nobody is using @lock.  If something is held all
- * the same, it warns and leaks the tree.  Of a lock that could not be made, or
- * is all zeroes, there is nothing to free.
+ * The caller makes sure that nobody uses @lock.  If something is still held,
+ * this warns and leaks the tree.  A lock that could not be made, or is all
+ * zeroes, has nothing to free.
  *
  * Context: process context; may sleep.
  */

@@ -5,7 +5,7 @@
  * A guest's gfn->pfn map (the p2m) is read, thought about, and then changed.
  * Between the reading and the changing nobody else may change it.  A
  * p2m_rangelock gives a task that right over a range of guest frames, and
- * leaves the rest of the guest to everybody else:
+ * leaves the rest of the guest to other tasks:
  *
  *	err = get_p2m(&guest->lock, gfn, order);
  *	if (err)
@@ -16,32 +16,34 @@
  *	put_p2m(&guest->lock, gfn, order);
  *	return err;
  *
- * What is promised:
+ * The promises:
  *
  *  - Exclusive.  Until the matching put, no other task's get of an overlapping
  *    range returns.  The unit is the chunk, 2 MB: a smaller range holds its
  *    whole chunk.  Tasks in different chunks never wait for each other, and
- *    write no cache line that the other one reads.
+ *    neither writes a cache line that the other one reads.
  *  - Any range.  Large aligned ranges are held by nodes of the tree (1 GB,
- *    512 GB, ...), not chunk by chunk.  Others are held as their canonical
- *    cover: the fewest nodes that make them up, taken in ascending order.
- *  - Recursive.  A holder may get again whatever overlaps what it holds, and
- *    put in any order.  A put drops what its own get took and nothing else.
- *  - No silent deadlock.  A get whose wait would close a cycle of waiting
- *    tasks, over any number of guests, returns -EDEADLK instead, and what it
- *    had taken by then it has given back.  To wait behind a wide get counts as
- *    waiting for it.  A task that holds nothing is never refused an aligned
- *    range or the whole guest.
- *  - Fair.  Waiters are served by order of arrival, but for a running task's
- *    short spin.  A wide get is not starved by narrow ones or the other way
- *    round.  A task that already holds something under a node that a wide get
- *    waits for may go on taking more there, since the wide get has to wait for
- *    it anyway.
+ *    512 GB, ...), not chunk by chunk.  Other ranges are held as their
+ *    canonical cover: the fewest nodes that make them up, taken in ascending
+ *    order.
+ *  - Recursive.  A holder may get any range that overlaps the ranges that it
+ *    holds, and may put them in any order.  A put undoes its own get and
+ *    nothing else.
+ *  - No silent deadlock.  If the wait of a get would close a cycle of waiting
+ *    tasks, over any number of guests, the get gives back all that it has taken
+ *    and returns -EDEADLK.  A wait behind a wide get counts as a wait for it.
+ *    A task that holds nothing is never refused an aligned range or the whole
+ *    guest.
+ *  - Fair.  Waiters are served in order of arrival, except for the short spin
+ *    of a running task.  A wide get is not starved by narrow ones or the other
+ *    way round.  If a wide get waits for a node, a task that already holds
+ *    something under this node may go on taking more there: the wide get has to
+ *    wait for that task anyway.
  *  - No known maximum.  The tree grows with the frames that are used.
  *
- * A get must not be made while holding what a present holder may wait for (that
- * is what lockdep checks), nor may a holder return to user space, nor touch
- * user memory: the fault might want the same range.
+ * A task must not make a get while it holds something that a present holder may
+ * wait for: lockdep checks this.  A holder must not return to user space.  It
+ * must not touch user memory either: the fault might want the same range.
  */
 #ifndef _P2M_RANGELOCK_H
 #define _P2M_RANGELOCK_H
@@ -78,10 +80,10 @@ enum p2m_wait {
  * @owner: the task that has the node, and the P2M_* flag bits; 0 when idle
  * @depth: gets by @owner that have not been put; touched by @owner alone
  * @passes: how often a task took something below while this was claimed
- * @waiters: who waits for @owner to go, in order of arrival
+ * @waiters: the gets that wait for @owner to go, in order of arrival
  * @parent: the node around this one
  * @gfn: the first frame
- * @ip: who got it
+ * @ip: the code that got it
  * @since: jiffies when it was got
  * @level: order = P2M_CHUNK_ORDER + 9 * @level
  * @drained: @owner is alone below; set and cleared by @owner
@@ -162,13 +164,13 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 /**
  * p2m_rangelock_init() - make a lock with nothing held
  * @lock: the lock
- * @name: what this lock's own reports call it; must outlive @lock
+ * @name: the name of @lock in its own reports; must outlive @lock
  *
  * All locks initialised at one place in the source are one class for lockdep.
  * Until p2m_rangelock_destroy() the lock is in a list of all locks.
  *
  * Context: process context; may sleep.
- * Return: 0, or -ENOMEM, and then there is no lock.
+ * Return: 0; or -ENOMEM, and then there is no lock.
  */
 #define p2m_rangelock_init(lock, name)					\
 	__p2m_rangelock_init(lock, name, #lock, ({			\
@@ -202,7 +204,7 @@ bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn,
 	      unsigned int order);
 bool p2m_held_all(struct p2m_rangelock *lock);
 
-/* Frames in a range of this order; 0, which no get accepts, if too many. */
+/* Frames in a range of this order; 0 if too many: no get accepts that. */
 static inline unsigned long p2m_nr(unsigned int order)
 {
 	return order <= P2M_GFN_BITS ? 1UL << order : 0;
@@ -215,7 +217,7 @@ static inline unsigned long p2m_nr(unsigned int order)
  * @order: log2 of the number of frames
  *
  * Follows the get_p2m() proposed on xen-devel in October 2011, and Xen's
- * gfn_lock(p2m, gfn, order), which ignores the last two.
+ * gfn_lock(p2m, gfn, order), which ignores its last two arguments.
  *
  * Context: process context; may sleep.
  * Return: 0, and the range is held until put_p2m() of the same @gfn and @order;
@@ -269,12 +271,12 @@ get_p2m_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
  * @gfn: first frame
  * @order: log2 of the number of frames
  *
- * Context: a task's, which may be atomic but not in an interrupt.
- * On PREEMPT_RT, which has no memory to give to who is atomic, that is -ENOMEM
- * where nobody has got anything before.
+ * Context: a task's; may be atomic, but not in an interrupt.
+ * PREEMPT_RT has no memory for an atomic caller: there it gets -ENOMEM if
+ * nobody has got anything in that place before.
  * Return: as get_p2m() but never -EDEADLK; -EBUSY if another task holds some
  * of the range, waits for it, or is trying to get it at this instant: of two
- * that overlap, both may fail.
+ * calls that overlap, both may fail.
  */
 static inline int __must_check try_get_p2m(struct p2m_rangelock *lock,
 					   unsigned long gfn,
@@ -284,13 +286,13 @@ static inline int __must_check try_get_p2m(struct p2m_rangelock *lock,
 }
 
 /**
- * get_p2m_nested() - get_p2m() while holding some of another guest's
+ * get_p2m_nested() - get_p2m() while holding frames of another guest
  * @lock: the guest's lock
  * @gfn: first frame
  * @order: log2 of the number of frames
  * @subclass: 1 for the second guest, and so on, as for mutex_lock_nested()
  *
- * The caller vouches for an order among guests; get_p2m_two() has one.
+ * The caller must keep to an order among guests; get_p2m_two() has one.
  *
  * Context: process context; may sleep.
  * Return: as get_p2m().
@@ -309,7 +311,7 @@ static inline int __must_check get_p2m_nested(struct p2m_rangelock *lock,
  * @gfn: as given to the get
  * @order: as given to the get
  *
- * A put of what the caller does not hold warns, and changes nothing.
+ * A put of a range that the caller does not hold warns, and changes nothing.
  *
  * Context: the task that got it; may be atomic but not in an interrupt.
  */
@@ -325,7 +327,7 @@ static inline void put_p2m(struct p2m_rangelock *lock, unsigned long gfn,
  * @gfn: first frame
  * @nr: number of frames, at least 1
  *
- * All or nothing.  For a long range, of which a part at a time will do, see
+ * All or nothing.  If a part of a long range at a time is enough, see
  * get_p2m_step().
  *
  * Context: process context; may sleep.
@@ -400,7 +402,7 @@ static inline void put_p2m_gfn(struct p2m_rangelock *lock, unsigned long gfn)
  * get_p2m_all() - get exclusive access to the whole guest
  * @lock: the guest's lock
  *
- * Costs one look at each chunk that has ever been got; nothing for others.
+ * Costs one look at each chunk that was ever got, and nothing for others.
  *
  * Context: process context; may sleep.
  * Return: 0, -EDEADLK or -EOVERFLOW, as get_p2m().
