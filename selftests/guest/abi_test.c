@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What the manual in p2m/uapi/p2m.h promises for bad input: the errno it lists,
- * in the order it lists them, with nothing changed and nothing written.
+ * Bad input fails as the manual in p2m/uapi/p2m.h promises: with the errnos it
+ * lists, in the order it lists them, and nothing is changed or written.
  */
 #include <errno.h>
 #include <signal.h>
@@ -13,9 +13,9 @@
 #include "kselftest_harness.h"
 
 #define NR_FRAMES	64UL
-#define NR_OUT		32UL	/* of which are in the store */
+#define NR_OUT		32UL	/* frames that are in the store */
 
-/* As published first.  They stay when the structures grow. */
+/* Sizes as first published.  They stay when the structures grow. */
 #define INFO_SIZE_1	32
 #define STATS_SIZE_1	88
 #define RANGE_SIZE_1	56
@@ -51,7 +51,7 @@ union call {
 	unsigned char bytes[P2M_PAGE_SIZE];
 };
 
-/* Where P2M_DIRTY_GET is told to put its bits */
+/* P2M_DIRTY_GET puts its bits here. */
 static u64 bitmap[NR_FRAMES / 64];
 
 FIXTURE(abi)
@@ -64,9 +64,9 @@ FIXTURE_VARIANT(abi)
 {
 	unsigned long cmd;
 	u32 first_size;		/* of the first published version */
-	u32 size;		/* of this one */
+	u32 size;		/* of this version */
 	u32 flags;		/* that it knows */
-	unsigned long before;	/* a call that makes this one succeed */
+	unsigned long before;	/* a call after which this one succeeds */
 };
 
 FIXTURE_VARIANT_ADD(abi, get_info)
@@ -243,7 +243,7 @@ FIXTURE_VARIANT_ADD(abi, pod_sweep)
 	.size = sizeof(struct p2m_range),
 };
 
-/* Half of the frames in the store, so that a move in either direction shows */
+/* Half of the frames are in the store, so a move in either direction shows. */
 static void half_out(struct p2m_mem *mem)
 {
 	p2m_mem_open(mem, NR_FRAMES);
@@ -252,7 +252,7 @@ static void half_out(struct p2m_mem *mem)
 		    "half of the frames go out");
 }
 
-/* After that, a good call succeeds, even if there was one already. */
+/* Afterwards a good call succeeds, even if there was one before. */
 static void make_ready(int fd, unsigned long before)
 {
 	struct p2m_dirty_switch arg = { .size = sizeof(arg) };
@@ -283,8 +283,8 @@ FIXTURE_TEARDOWN(abi)
 }
 
 /*
- * A call that would succeed, and move all that can be moved.  The fields that
- * come out hold something, to see whether they are written.
+ * A call that would succeed, and would move all frames that it can.  The fields
+ * that the kernel writes hold a pattern, to see whether they are written.
  */
 static void good_call(union call *call, unsigned long cmd, u32 size)
 {
@@ -311,7 +311,7 @@ static void good_call(union call *call, unsigned long cmd, u32 size)
 		memset(call->bytes, 0x5a, NOMINATE_SIZE_1);
 		call->nominate.gfn = NR_OUT;
 	} else if (cmd == P2M_SHARE) {
-		/* What a good one needs besides, sharing_test has. */
+		/* This alone gives EBADF.  A good one is in sharing_test. */
 		memset(call->bytes, 0x5a, SHARE_SIZE_1);
 		call->share.client_fd = -1;
 		call->share.reserved = 0;
@@ -351,7 +351,7 @@ static void must(int fd, unsigned long cmd, u32 size)
 	TEST_ASSERT(!ret, "call %#lx: %s", cmd, strerror(-ret));
 }
 
-/* See to it that a good call succeeds: what it needs is there, */
+/* Prepare the guest so that a good call succeeds. */
 static void before_call(int fd, unsigned long cmd)
 {
 	switch (cmd) {
@@ -368,7 +368,7 @@ static void before_call(int fd, unsigned long cmd)
 		must(fd, P2M_EVICT, PAGE_SIZE_1);
 }
 
-/* and, afterwards, is not any more. */
+/* Undo a good call, and before_call(). */
 static void after_call(int fd, unsigned long cmd)
 {
 	if (cmd == P2M_EVICT)
@@ -439,15 +439,16 @@ TEST_F(abi, a_structure_that_cannot_be_read_is_efault)
 	EXPECT_EFAULT(fd, variant->cmd, hole);
 	EXPECT_EFAULT(fd, variant->cmd, (void *)-P2M_PAGE_SIZE);
 
-	/* All but its last byte, all but its size, half of its size */
+	/* All but its last byte is there; only its size; half of its size. */
 	good_call(&call, variant->cmd, variant->first_size);
-	memcpy(hole - (variant->first_size - 1), &call, variant->first_size - 1);
+	memcpy(hole - (variant->first_size - 1), &call,
+	       variant->first_size - 1);
 	EXPECT_EFAULT(fd, variant->cmd, hole - (variant->first_size - 1));
 	memcpy(hole - 4, &call, 4);
 	EXPECT_EFAULT(fd, variant->cmd, hole - 4);
 	EXPECT_EFAULT(fd, variant->cmd, hole - 2);
 
-	/* The tail of one from the future */
+	/* The tail of a structure from the future is missing. */
 	call.size = variant->first_size + 1;
 	memcpy(hole - variant->first_size, &call, variant->first_size);
 	EXPECT_EFAULT(fd, variant->cmd, hole - variant->first_size);
@@ -475,7 +476,8 @@ TEST_F(abi, a_size_too_small_or_over_a_page_is_einval)
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(sizes); i++) {
-		if (sizes[i] >= variant->first_size && sizes[i] <= P2M_PAGE_SIZE)
+		if (sizes[i] >= variant->first_size &&
+		    sizes[i] <= P2M_PAGE_SIZE)
 			continue;
 		good_call(&call, variant->cmd, sizes[i]);
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
@@ -512,7 +514,7 @@ TEST_F(abi, a_larger_structure_with_news_in_it_is_e2big)
 		good_call(&call, variant->cmd, sizes[i]);
 		call.bytes[variant->size] = 0x80;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
-		/* The size comes first, the flags after it. */
+		/* The size is checked before the flags. */
 		call.flags = ~0U;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, E2BIG);
 	}
@@ -627,7 +629,7 @@ TEST_F(range, a_frame_past_the_end_is_erange)
 		call.range.gfn = gfns[i];
 		call.range.nr = 1;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, ERANGE);
-		/* Flags come before the range, and the size before those. */
+		/* The size is checked first, then the flags, then the range. */
 		call.flags = 1;
 		EXPECT_REFUSAL(self->mem.fd, variant->cmd, &call, EINVAL);
 		call.size = RANGE_SIZE_1 + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Several guests, mappings, descriptors and processes at once: each guest's
- * memory is its own, and stays as long as anybody has a way to it.
+ * Several guests, mappings, descriptors and processes at once.  Each guest has
+ * its own memory, and the memory stays as long as any process can reach it.
  */
 #include <errno.h>
 #include <signal.h>
@@ -36,7 +36,7 @@ FIXTURE_TEARDOWN(guests)
 	EXPECT_TRUE(p2m_all_freed());
 }
 
-/* Pages a running guest out till it has done its passes, and has moved enough */
+/* Page a running guest out until it has done its passes and moved enough. */
 static void *page_out_one(void *arg)
 {
 	struct p2m_vm *vm = arg;
@@ -170,7 +170,7 @@ TEST_F(guests, a_mapping_outlives_its_descriptor)
 	ASSERT_EQ(1, p2m_totals().guests);
 	ASSERT_EQ(NR_FRAMES / 2, p2m_totals().store);
 
-	/* From the store, and new ones */
+	/* The mapping gets pages back from the store, and new ones. */
 	EXPECT_EQ(0, p2m_mem_wrong_pages(mem, 0, NR_FRAMES / 2));
 	p2m_mem_fill(mem, NR_FRAMES / 2, NR_FRAMES / 2);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(mem, 0, NR_FRAMES));
@@ -233,7 +233,7 @@ TEST_F(guests, two_mappings_of_a_frame_agree)
 	for (round = 1; round <= 20; round++) {
 		WRITE_ONCE(alias[0], round);
 		ASSERT_EQ(round, READ_ONCE(p2m_page(mem, 100)[0]));
-		/* Both must have let go of the page. */
+		/* It goes out only if no mapping has it any more. */
 		ASSERT_EQ(1, p2m_move_all(mem->fd, P2M_PAGE_OUT));
 		WRITE_ONCE(p2m_page(mem, 100)[0], round + 1000);
 		ASSERT_EQ(round + 1000, READ_ONCE(alias[0]));
@@ -294,7 +294,7 @@ TEST_F_TIMEOUT(guests, a_child_writes_beside_the_vcpus_and_the_pager, 60)
 	EXPECT_EQ(0, p2m_wrong_words(mem, writer, passes));
 }
 
-/* What a VMM and the test tell each other */
+/* Messages between a VMM and the test */
 struct talk {
 	int fd;
 	bool stop;
@@ -336,7 +336,7 @@ TEST_F_TIMEOUT(guests, another_process_takes_the_descriptor_and_pages, 60)
 	__atomic_store_n(&talk->stop, true, __ATOMIC_RELEASE);
 	EXPECT_EQ(0, p2m_wait(pid));
 
-	/* The guest is ours alone now, with all that is in it. */
+	/* The guest now belongs to this process alone, with all its pages. */
 	stats = p2m_stats(fd);
 	EXPECT_EQ(NR_FRAMES, stats.resident + stats.paged);
 	EXPECT_EQ(1, p2m_totals().guests);
@@ -346,7 +346,7 @@ TEST_F_TIMEOUT(guests, another_process_takes_the_descriptor_and_pages, 60)
 	munmap(talk, P2M_PAGE_SIZE);
 }
 
-/* Of the kernel's audit of all guests: the errors, and is each guest there? */
+/* Audit all guests: each of @mem must be listed.  Return: the errors */
 static u64 audit_all(struct p2m_mem *mem, int n)
 {
 	FILE *file = fopen(P2M_AUDIT_ALL, "r");
@@ -363,7 +363,8 @@ static u64 audit_all(struct p2m_mem *mem, int n)
 			seen += id == p2m_info(mem[i].fd).guest;
 	}
 	fclose(file);
-	TEST_ASSERT(seen == n, "%lu of %d guests in %s", seen, n, P2M_AUDIT_ALL);
+	TEST_ASSERT(seen == n, "%lu of %d guests in %s", seen, n,
+		    P2M_AUDIT_ALL);
 	return errors;
 }
 
@@ -380,7 +381,8 @@ TEST_F_TIMEOUT(guests, audits_find_nothing_while_guests_run_and_are_paged, 60)
 	}
 	for (rounds = 0; rounds < 10; rounds++) {
 		for (i = 0; i < 2; i++) {
-			p2m_move(self->mem[i].fd, P2M_PAGE_OUT, rounds * 50, 50);
+			p2m_move(self->mem[i].fd, P2M_PAGE_OUT,
+				 rounds * 50, 50);
 			p2m_move(self->mem[i].fd, P2M_COLLAPSE, 0, NR_FRAMES);
 			audit = p2m_audit(self->mem[i].fd);
 			frames = audit.pages;

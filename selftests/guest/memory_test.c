@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest costs is charged to the cgroup of the process that opened it, whoever
- * makes it grow; and when that is at its limit, services say ENOMEM and nobody dies.
+ * A guest's memory is charged to the cgroup of the process that opened it, even
+ * if another process makes the guest grow.  If that cgroup is at its limit, the
+ * services fail with ENOMEM, and no process is killed.
  */
 #include <errno.h>
 #include <signal.h>
@@ -15,7 +16,7 @@
 #define CGROUP		P2M_CGROUPS "p2m"
 #define NR_FRAMES	(8 * P2M_CHUNK)
 #define CONSOLE_LEVEL	8	/* of syslog(2) */
-/* Frames that two CPUs' stocks of charged pages can stand for, and more */
+/* More frames than two CPUs keep as stocks of charged pages */
 #define SLACK		1024UL
 
 static u64 killed(void)
@@ -45,7 +46,7 @@ FIXTURE_VARIANT_ADD(memory, huge)
 	.map = p2m_map_huge,
 };
 
-/* In the cgroup: have a guest, and touch all of it when told to. */
+/* In the cgroup: open a guest, and touch all of it when told to. */
 static void be_vmm(int socket, void *(*map)(int fd, u64 gfn, u64 nr))
 {
 	struct p2m_mem mem = { .nr = NR_FRAMES, .tag = 1 };
@@ -69,7 +70,8 @@ FIXTURE_SETUP(memory)
 	if (!p2m_cgroup_create(CGROUP))
 		SKIP(return, "no cgroups");
 	ASSERT_TRUE(p2m_all_freed());
-	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sockets));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0,
+				sockets));
 	self->vmm = p2m_fork();
 	if (!self->vmm) {
 		close(sockets[0]);
@@ -95,7 +97,7 @@ FIXTURE_TEARDOWN(memory)
 	EXPECT_EQ(0, rmdir(CGROUP));
 }
 
-/* The cgroup gets this many bytes more, and not one page after that. */
+/* The cgroup can get this many bytes more, and then not one page. */
 static void set_limit(u64 more)
 {
 	p2m_put(CGROUP "/memory.max", "%lu",
@@ -112,7 +114,7 @@ TEST_F(memory, a_touch_by_another_process_is_charged_to_the_guests_own)
 	EXPECT_LT(after - before, (NR_FRAMES + SLACK) * P2M_PAGE_SIZE);
 }
 
-/* A service at the limit, and all is as it should be afterwards. */
+/* Call a service at the limit.  Afterwards an audit finds no error. */
 static int try(struct p2m_mem *mem, unsigned long cmd, void *arg)
 {
 	int err = p2m_call(mem->fd, cmd, arg);
@@ -146,7 +148,7 @@ TEST_F_TIMEOUT(memory, page_out_at_the_limit_kills_nobody, 120)
 	TH_LOG("%lu paged out", done);
 	EXPECT_EQ(0, killed());
 	ASSERT_TRUE(p2m_is_alive(self->vmm));
-	/* What went out can come back, for that takes nothing. */
+	/* Frames that went out can come back: that charges nothing. */
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 	EXPECT_EQ(0, killed());
 }
@@ -167,7 +169,7 @@ TEST_F_TIMEOUT(memory, other_services_at_the_limit_kill_nobody, 120)
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_SET, &pod));
 	memset(p2m_page(&self->mem, 64), 0, 256 * P2M_PAGE_SIZE);
 	set_limit(0);
-	/* Frames of nothing, which a touch would give a page each. */
+	/* These frames have no pages.  A touch would give each of them one. */
 	EXPECT_EQ(-ENOMEM, try(&self->mem, P2M_FOREIGN_MAP, &foreign));
 	for (scan.next = 0; scan.next < NR_FRAMES;) {
 		scan.gfn = scan.next;
@@ -189,7 +191,7 @@ TEST_F_TIMEOUT(memory, other_services_at_the_limit_kill_nobody, 120)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 320, half - 320));
 }
 
-/* A touch has to have its page: this is what memory.max is for. */
+/* A touch cannot go on without its page, so memory.max may kill for it. */
 TEST_F_TIMEOUT(memory, a_touch_at_the_limit_is_an_out_of_memory_event, 60)
 {
 	char word = 1;
@@ -197,7 +199,7 @@ TEST_F_TIMEOUT(memory, a_touch_at_the_limit_is_an_out_of_memory_event, 60)
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES / 2);
 	set_limit(0);
 	EXPECT_EQ(0, killed());
-	/* The kernel's report has a stack in it, which looks like a complaint. */
+	/* Hide the kernel's report: its stack trace looks like a failure. */
 	klogctl(CONSOLE_LEVEL, NULL, 1);
 	ASSERT_EQ(1, write(self->socket, &word, 1));
 	EXPECT_EQ(0, read(self->socket, &word, 1));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Small guests of KVM's whose memory is /dev/p2m: see p2m_guest.h. */
+/* Small KVM guests whose memory is /dev/p2m: see p2m_guest.h. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -24,7 +24,7 @@
 #define P2M_REFCNT		"/sys/module/kvm_p2m/refcnt"
 #define SETTLE_SECONDS		10
 
-/* Before main(), for a test in the harness has no way to skip the program. */
+/* Before main(), because a test in the harness cannot skip the program. */
 static void __attribute__((constructor)) need_devices(void)
 {
 	static const char * const need[] = {
@@ -60,7 +60,7 @@ int p2m_open(void)
 	return fd;
 }
 
-/* Where it can, the memory will be pages of 2 MB. */
+/* The memory gets pages of 2 MB where it can. */
 void *p2m_map_huge(int fd, u64 gfn, u64 nr)
 {
 	void *hva = mmap(NULL, nr * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
@@ -71,12 +71,12 @@ void *p2m_map_huge(int fd, u64 gfn, u64 nr)
 	return hva;
 }
 
-/* A page for each frame that is touched, and no other. */
+/* Each frame that is touched gets a page of 4 KB, and no other frame does. */
 void *p2m_map(int fd, u64 gfn, u64 nr)
 {
 	void *hva = p2m_map_huge(fd, gfn, nr);
 
-	/* A kernel that has no larger ones does not know the word. */
+	/* A kernel without larger pages does not know this advice. */
 	TEST_ASSERT(!madvise(hva, nr * P2M_PAGE_SIZE, MADV_NOHUGEPAGE) ||
 		    errno == EINVAL, "MADV_NOHUGEPAGE");
 	return hva;
@@ -128,7 +128,7 @@ struct p2m_range p2m_move(int fd, unsigned long cmd, u64 gfn, u64 nr)
 	return range;
 }
 
-/* All of a guest, in as many calls as it takes.  Return: frames moved. */
+/* Move all of a guest, in as many calls as it takes.  Return: frames moved. */
 u64 p2m_move_all(int fd, unsigned long cmd)
 {
 	u64 end = p2m_info(fd).gfns;
@@ -143,7 +143,7 @@ u64 p2m_move_all(int fd, unsigned long cmd)
 	return done;
 }
 
-/* Bytes that are free on this machine, to see what a call takes */
+/* Bytes that are free on this machine, to see how much a call takes */
 u64 p2m_mem_free(void)
 {
 	FILE *file = fopen("/proc/meminfo", "r");
@@ -166,7 +166,7 @@ int p2m_log_dirty(int fd, unsigned long cmd)
 	return p2m_call(fd, cmd, &arg);
 }
 
-/* What P2M_DIRTY_GET takes */
+/* The argument of P2M_DIRTY_GET */
 struct p2m_dirty p2m_dirty_arg(u64 gfn, u64 nr, void *bitmap, u32 flags)
 {
 	return (struct p2m_dirty){
@@ -189,7 +189,11 @@ void p2m_populate_on_demand(struct p2m_mem *mem, u64 target)
 /* Return: frames that went back to the pool */
 u64 p2m_sweep(struct p2m_mem *mem, u64 gfn, u64 nr)
 {
-	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
+	struct p2m_range range = {
+		.size = sizeof(range),
+		.gfn = gfn,
+		.nr = nr,
+	};
 	int ret = p2m_call(mem->fd, P2M_POD_SWEEP, &range);
 
 	TEST_ASSERT(!ret, "P2M_POD_SWEEP: %s", strerror(-ret));
@@ -247,7 +251,10 @@ static bool settles(bool (*settled)(bool say))
 {
 	int i;
 
-	/* A killed process's last references may go after it was waited for. */
+	/*
+	 * A killed process may drop its last references only after its parent
+	 * has waited for it.
+	 */
 	for (i = 0; i < SETTLE_SECONDS * 100; i++) {
 		if (settled(false))
 			return true;
@@ -285,19 +292,20 @@ void p2m_mem_open_huge(struct p2m_mem *mem, u64 nr)
 	mem_open(mem, nr, p2m_map_huge);
 }
 
-/* All that the kernel knows of a guest agrees, or the test has failed. */
+/* The kernel's records of a guest must agree, or the test fails. */
 struct p2m_audit p2m_audit(int fd)
 {
 	struct p2m_audit audit = { .size = sizeof(audit) };
 	int ret = p2m_call(fd, P2M_AUDIT, &audit);
 
 	TEST_ASSERT(!ret, "P2M_AUDIT: %s", strerror(-ret));
-	TEST_ASSERT(!audit.errors, "P2M_AUDIT: %llu errors; see the kernel's log",
+	TEST_ASSERT(!audit.errors,
+		    "P2M_AUDIT: %llu errors; see the kernel's log",
 		    audit.errors);
 	return audit;
 }
 
-/* Closes what is left of it: a test may have closed or unmapped some. */
+/* Close the rest: a test may have closed or unmapped a part. */
 void p2m_mem_close(struct p2m_mem *mem)
 {
 	if (mem->fd > 0)
@@ -311,7 +319,7 @@ void p2m_mem_close(struct p2m_mem *mem)
 	mem->fd = -1;
 }
 
-/* What p2m_mem_fill() puts in a word: no two alike, never 0 */
+/* The value that p2m_mem_fill() writes: different for each word, never 0 */
 static u64 fill_word(struct p2m_mem *mem, u64 gfn, u64 word)
 {
 	u64 x = mem->tag << 48 | gfn << 9 | word;
@@ -366,8 +374,9 @@ u64 p2m_mem_nonzero_pages(struct p2m_mem *mem, u64 gfn, u64 nr)
 }
 
 /*
- * Every vCPU adds to its word in every page, over and over, and sees that what
- * it left there in the pass before is there.  vCPUs start apart.
+ * Every vCPU writes its word in every page, again and again.  Before each
+ * write it checks that the word still has the value of the pass before.  The
+ * vCPUs start at different frames.
  */
 void p2m_guest_worker(u64 tag, u64 writer, u64 nr)
 {
@@ -409,7 +418,10 @@ void p2m_vm_create(struct p2m_vm *vm, struct p2m_mem *mem, int nr_vcpus,
 
 		vm->vcpu[i].vm = vm;
 		vm->vcpu[i].vcpu = vcpus[i];
-		/* A function starts 8 bytes off alignment; 6.1 does not know. */
+		/*
+		 * A function starts with its stack 8 bytes off alignment.
+		 * The library of 6.1 does not do that.
+		 */
 		vcpu_regs_get(vcpus[i], &regs);
 		if (!(regs.rsp % 16))
 			regs.rsp -= 8;
@@ -451,7 +463,7 @@ void p2m_vm_start(struct p2m_vm *vm)
 	vm->running = true;
 }
 
-/* After this, every vCPU is at the end of a pass. */
+/* Afterwards, every vCPU is at the end of a pass. */
 void p2m_vm_stop(struct p2m_vm *vm)
 {
 	int i;
@@ -500,7 +512,7 @@ void p2m_vm_run_passes(struct p2m_vm *vm, u64 passes)
 	p2m_vm_stop(vm);
 }
 
-/* Of the words of one writer, how many are not as left by that pass */
+/* How many words of one writer differ from the values of that pass */
 u64 p2m_wrong_words(struct p2m_mem *mem, u64 writer, u64 pass)
 {
 	u64 gfn, wrong = 0;
@@ -516,7 +528,7 @@ u64 p2m_wrong_words(struct p2m_mem *mem, u64 writer, u64 pass)
 	return wrong;
 }
 
-/* The host's view of what p2m_guest_worker() left, with the guest stopped */
+/* The same for all words of p2m_guest_worker(), with the guest stopped */
 u64 p2m_vm_wrong_words(struct p2m_vm *vm)
 {
 	u64 wrong = 0;
@@ -548,7 +560,7 @@ bool p2m_is_alive(pid_t pid)
 	return !waitpid(pid, NULL, WNOHANG);
 }
 
-/* Return: the exit code, or minus the signal that ended it */
+/* Return: the exit code, or minus the signal that killed the process */
 int p2m_wait(pid_t pid)
 {
 	int status;
@@ -557,7 +569,7 @@ int p2m_wait(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
-/* A descriptor of another process's, as p2mctl takes a VMM's */
+/* Take a descriptor from another process, as p2mctl takes one from a VMM. */
 int p2m_take_fd(pid_t pid, int fd)
 {
 	int pidfd, ret;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Small guests of KVM's whose memory is /dev/p2m, for the selftests.
+ * Small KVM guests whose memory is /dev/p2m, for the selftests.
  *
- * A test opens memory (struct p2m_mem), may put a guest on it (struct p2m_vm)
- * whose vCPUs run a function of the test program, each in a thread of its own,
- * and pages the memory out and in meanwhile:
+ * A test opens memory (struct p2m_mem).  It may put a guest on it (struct
+ * p2m_vm), whose vCPUs run a function of the test program, each in a thread of
+ * its own.  Meanwhile the test pages the memory out and in:
  *
  *	p2m_mem_open(&mem, 1024);
  *	p2m_vm_create(&vm, &mem, 2, p2m_guest_worker);
@@ -17,8 +17,8 @@
  *	p2m_mem_close(&mem);
  *	EXPECT_TRUE(p2m_all_freed());
  *
- * Whatever a helper cannot do ends the test program's process by TEST_ASSERT,
- * so helpers return only what a test wants to look at.
+ * A helper that fails ends the test program by TEST_ASSERT.  So helpers return
+ * only results that a test looks at.
  */
 #ifndef P2M_GUEST_H
 #define P2M_GUEST_H
@@ -36,14 +36,14 @@
 #include "processor.h"
 #include "p2m.h"
 
-/* The KVM library has an ASSERT_EQ too; the tests mean the harness's. */
+/* The KVM library has an ASSERT_EQ too.  The tests use the harness's. */
 #undef ASSERT_EQ
 
 #define P2M_PAGE_SIZE		4096UL
 #define P2M_CHUNK		512UL	/* frames under one lock of the tree */
 #define P2M_WORDS		(P2M_PAGE_SIZE / sizeof(u64))
 
-/* How much slower than others the kernel is: see run-tests. */
+/* How many times slower this kernel is than others: see run-tests. */
 static inline unsigned int p2m_slow(void)
 {
 	const char *times = getenv("P2M_SLOW");
@@ -51,15 +51,15 @@ static inline unsigned int p2m_slow(void)
 	return times ? atoi(times) : 1;
 }
 
-/* So many rounds of something that races, or what takes about as long, but one. */
+/* So many rounds of a race, or as many as take about as long; at least one */
 static inline u64 p2m_rounds(u64 rounds)
 {
 	return rounds > p2m_slow() ? rounds / p2m_slow() : 1;
 }
 
 /*
- * Let a guest run.  On a slow kernel its faults take as long as the page-outs that
- * race with them, and it might not get far; on others this does nothing.
+ * Let a guest run.  On a slow kernel, its faults take as long as the page-outs
+ * that race with them, and it might not get far.  On others, this does nothing.
  */
 static inline void p2m_let_run(void)
 {
@@ -81,7 +81,7 @@ static inline void p2m_let_run(void)
  * @fd: the file, or -1
  * @hva: the mapping of frames [0, @nr), or NULL
  * @nr: how many frames are mapped
- * @tag: what tells this memory's words from another's
+ * @tag: tells the words of this memory from those of another
  */
 struct p2m_mem {
 	int fd;
@@ -93,7 +93,7 @@ struct p2m_mem {
 /**
  * struct p2m_vcpu - one vCPU and the thread that runs it
  * @vm: the guest it belongs to
- * @vcpu: the KVM library's
+ * @vcpu: the KVM library's vCPU
  * @thread: runs it between p2m_vm_start() and p2m_vm_stop()
  * @passes: GUEST_SYNCs seen so far
  */
@@ -106,11 +106,11 @@ struct p2m_vcpu {
 
 /**
  * struct p2m_vm - a guest on a p2m_mem
- * @kvm: the KVM library's, or NULL
+ * @kvm: the KVM library's VM, or NULL
  * @mem: its memory, besides the library's slot 0
- * @nr_vcpus: how many of @vcpu are there
+ * @nr_vcpus: how many of @vcpu are in use
  * @running: the threads were started, and not stopped
- * @stop: tells them to end after the present pass
+ * @stop: tells the threads to end after this pass
  * @vcpu: its vCPUs
  */
 struct p2m_vm {
@@ -122,7 +122,7 @@ struct p2m_vm {
 	struct p2m_vcpu vcpu[P2M_MAX_VCPUS];
 };
 
-/* Whether pages of 2 MB are mapped so; see p2m_set_end() in compat.h */
+/* Whether this kernel maps pages of 2 MB as such: p2m_set_end() in compat.h */
 bool p2m_kernel_maps_2m(void);
 
 /* The device */
@@ -149,7 +149,7 @@ static inline bool p2m_has_bit(const unsigned char *bitmap, u64 i)
 
 u64 p2m_mem_free(void);
 
-/* What the module holds for all guests */
+/* How much the module holds for all guests together */
 struct p2m_totals {
 	unsigned long guests;
 	unsigned long pages;
@@ -158,7 +158,7 @@ struct p2m_totals {
 
 struct p2m_totals p2m_totals(void);
 
-/* True when that is nothing, or becomes so within a few seconds */
+/* True if the module holds nothing, now or within a few seconds */
 bool p2m_all_freed(void);
 bool p2m_module_unused(void);
 
@@ -176,9 +176,9 @@ static inline u64 *p2m_page(struct p2m_mem *mem, u64 gfn)
 }
 
 /*
- * Words that a writer owns: one in every page, and what is in it after so many
- * passes, different for each memory, page and writer.  Inline and without
- * calls, for guests use them too.
+ * A writer owns one word in every page.  Its value after so many passes is
+ * different for each memory, page and writer.  These are inline and make no
+ * calls, because guests use them too.
  */
 static inline u64 *p2m_word(void *base, u64 gfn, u64 writer)
 {
@@ -194,7 +194,7 @@ static inline u64 p2m_value(u64 tag, u64 gfn, u64 writer, u64 pass)
 	return tag << 56 | pass << 32 | gfn << 8 | writer << 4 | 1;
 }
 
-/* Guests.  The code is called as code(tag, number of the vCPU, nr frames). */
+/* Guests.  A vCPU calls code(tag, number of the vCPU, number of frames). */
 void p2m_guest_worker(u64 tag, u64 writer, u64 nr);
 void p2m_vm_create(struct p2m_vm *vm, struct p2m_mem *mem, int nr_vcpus,
 		   void *code);
@@ -206,23 +206,23 @@ void p2m_vm_run_passes(struct p2m_vm *vm, u64 passes);
 u64 p2m_vm_wrong_words(struct p2m_vm *vm);
 u64 p2m_wrong_words(struct p2m_mem *mem, u64 writer, u64 pass);
 
-/* Processes: fork() that does not outlive a test that fails */
+/* Processes.  A child of p2m_fork() does not outlive a test that fails. */
 pid_t p2m_fork(void);
 bool p2m_is_alive(pid_t pid);
 int p2m_wait(pid_t pid);
 int p2m_take_fd(pid_t pid, int fd);
 
-/* Files of the kernel's: write to one; read a number, after @key if that is not NULL */
+/* Kernel files: write to one; read a number, after @key if that is not NULL */
 void p2m_put(const char *path, const char *format, ...) __printf(2, 3);
 u64 p2m_get(const char *path, const char *key);
 
-/* Makes a cgroup that can have limits of memory.  False if there are no cgroups. */
+/* Makes a cgroup that can limit memory.  False if there are no cgroups. */
 #define P2M_CGROUPS	"/sys/fs/cgroup/"
 bool p2m_cgroup_create(const char *path);
 
 /*
- * The harness, when it is included after this, ends a test that takes too long, and
- * its children, by kill(): first say what they all wait for.
+ * The harness, if it is included after this, ends a test that takes too long,
+ * and its children, by kill().  First print what they all wait for.
  */
 int p2m_kill(pid_t pid, int sig);
 #define kill(pid, sig) p2m_kill(pid, sig)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * P2M_PAGE_OUT and P2M_PAGE_IN do what was asked for any range: aligned or not,
- * larger than the guest, with holes, in steps, and cut short by a signal.
+ * P2M_PAGE_OUT and P2M_PAGE_IN must work for any range: aligned or not, larger
+ * than the guest, with holes, in steps, and cut short by a signal.
  */
 #include <errno.h>
 #include <poll.h>
@@ -15,7 +15,7 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* Some frames over two chunks, so that the last one is cut */
+/* Two chunks, and a part of a third */
 #define NR_FRAMES	(2 * P2M_CHUNK + 76)
 
 FIXTURE(range)
@@ -75,7 +75,7 @@ TEST_F(range, unaligned_ranges_move_exactly_their_frames)
 		ASSERT_EQ(nr, p2m_stats(fd).paged);
 		ASSERT_EQ(NR_FRAMES - nr, p2m_stats(fd).resident);
 
-		/* Those are out, and all others are not. */
+		/* These frames are out, and no others. */
 		ASSERT_EQ(0, p2m_move(fd, P2M_PAGE_OUT, gfn, nr).done);
 		if (gfn) {
 			r = p2m_move(fd, P2M_PAGE_OUT, 0, gfn);
@@ -177,7 +177,7 @@ TEST_F(range, holes_are_passed_over_and_stay_holes)
 	int fd = self->mem.fd;
 	u64 gfn, touched = 0;
 
-	/* Every third frame, but for one chunk with nothing in it */
+	/* Fill every third frame, but leave one chunk empty. */
 	for (gfn = 0; gfn < NR_FRAMES; gfn += 3) {
 		if (gfn / P2M_CHUNK == 1)
 			continue;
@@ -185,7 +185,7 @@ TEST_F(range, holes_are_passed_over_and_stay_holes)
 		touched++;
 	}
 
-	/* Ten of them: frames 0 to 27, and 28 was not looked at. */
+	/* Ten of them go out, frames 0 to 27.  No later one does. */
 	ASSERT_EQ(0, move_max(fd, P2M_PAGE_OUT, 10, &r));
 	EXPECT_EQ(10, r.done);
 	EXPECT_GT(r.next, 27);
@@ -221,7 +221,7 @@ TEST_F(range, nothing_to_do_is_a_success)
 	EXPECT_EQ(0, p2m_stats(self->mem.fd).zeroed);
 }
 
-/* A guest with a page at each end of what four EPT levels map */
+/* The guest has a page at each end of the space that four EPT levels map. */
 TEST_F(range, a_guest_of_all_frames_with_few_pages_is_quickly_done)
 {
 	struct p2m_mem high = { .fd = self->mem.fd, .nr = 1 };
@@ -318,8 +318,8 @@ TEST_F_TIMEOUT(range, a_signal_cuts_a_long_call_short_and_it_can_go_on, 60)
 }
 
 /*
- * To have a signal come after the call was made but before a frame was looked
- * at: the structure is on a page that userfaultfd gives only then.
+ * A signal comes after the call was made, but before it has looked at a frame:
+ * the structure is on a page that userfaultfd provides only after the signal.
  */
 struct late_page {
 	int uffd;
@@ -400,7 +400,7 @@ TEST_F(range, a_signal_that_comes_first_is_eintr_and_nothing_changes)
 				    sizeof(late.range)));
 		late_page_close(&late);
 
-		/* The call it was would have moved all. */
+		/* Without a signal, the call moves all. */
 		EXPECT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, cmd[i]));
 	}
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
