@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Nothing is left of a guest when its descriptors and mappings are gone: the
- * VMM is killed, or just ends, or closes the file, whatever goes on meanwhile.
+ * The VMM is killed, or just ends, or closes the file, while anything else may
+ * go on.  When the descriptors and mappings of its guest are gone, nothing may
+ * be left of the guest.
  */
 #include <errno.h>
 #include <signal.h>
@@ -14,7 +15,7 @@
 #define NR_FRAMES	P2M_CHUNK
 #define MOVED		p2m_rounds(200)
 
-/* What the VMM tells the test: its descriptor, then how far it is */
+/* The VMM tells the test its descriptor, and then its progress. */
 struct progress {
 	int fd;
 	bool taken;		/* by the other process, if there is one */
@@ -28,11 +29,11 @@ FIXTURE(vmm)
 	struct progress *progress;
 };
 
-/* What goes on when the VMM ends */
+/* The state of the guest when the VMM ends */
 FIXTURE_VARIANT(vmm)
 {
-	int vcpus;		/* that run; with none, memory is just there */
-	bool paged_out;		/* all of it, before the vCPUs start */
+	int vcpus;		/* that run; with 0, there is only memory */
+	bool paged_out;		/* all memory is, before the vCPUs start */
 	bool own_pager;		/* a thread of the VMM pages out */
 	bool other_pager;	/* another process does */
 	int rounds;
@@ -93,7 +94,7 @@ FIXTURE_TEARDOWN(vmm)
 	EXPECT_TRUE(p2m_module_unused());
 }
 
-/* Until the descriptor is closed */
+/* Page out until the descriptor is closed. */
 static void *page_out_for_ever(void *arg)
 {
 	int fd = (long)arg;
@@ -119,7 +120,7 @@ static pthread_t start_pager(int fd)
 	return thread;
 }
 
-/* Before vCPUs write to it: their first pass wants zeroes. */
+/* Touch all memory.  vCPUs need zeroes for their first pass. */
 static void prepare(struct p2m_mem *mem, bool zero, bool out)
 {
 	if (zero)
@@ -130,7 +131,7 @@ static void prepare(struct p2m_mem *mem, bool zero, bool out)
 		p2m_move_all(mem->fd, P2M_PAGE_OUT);
 }
 
-/* The VMM: tells how far it is, until the test lets it end or kills it */
+/* The VMM reports its progress until the test lets it end or kills it. */
 static void be_a_vmm(struct progress *progress, int vcpus, bool paged_out,
 		     bool own_pager)
 {
@@ -210,12 +211,12 @@ TEST_F_TIMEOUT(vmm, killed_leaves_nothing, 60)
 		EXPECT_EQ(1, totals.guests);
 		EXPECT_GT(totals.pages + totals.store, 0);
 
-		/* At another moment in every round */
+		/* Kill it at a different moment in every round. */
 		usleep(round * 3700);
 		ASSERT_EQ(0, kill(vmm, SIGKILL));
 		ASSERT_EQ(-SIGKILL, p2m_wait(vmm));
 		if (pager) {
-			/* It has the guest now, and can go on. */
+			/* The pager has the guest now, and can go on. */
 			EXPECT_EQ(1, p2m_totals().guests);
 			ASSERT_TRUE(p2m_is_alive(pager));
 			usleep(round * 1300);
@@ -267,17 +268,19 @@ TEST_F(file, closed_with_all_in_the_store)
 	EXPECT_EQ(NR_FRAMES, p2m_totals().store);
 }
 
-/* The store is a file of the kernel's: is it gone, with what was in it? */
+/* The store is a file in the kernel.  It must be gone, with its contents. */
 TEST_F(file, closed_gives_back_the_store)
 {
 	u64 before = p2m_get("/proc/meminfo", "Shmem:");
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
-	EXPECT_GT(p2m_get("/proc/meminfo", "Shmem:"), before + NR_FRAMES / 2 * 4);
+	EXPECT_GT(p2m_get("/proc/meminfo", "Shmem:"),
+		  before + NR_FRAMES / 2 * 4);
 	p2m_mem_close(&self->mem);
 	EXPECT_TRUE(p2m_all_freed());
-	EXPECT_LT(p2m_get("/proc/meminfo", "Shmem:"), before + NR_FRAMES / 2 * 4);
+	EXPECT_LT(p2m_get("/proc/meminfo", "Shmem:"),
+		  before + NR_FRAMES / 2 * 4);
 }
 
 TEST_F(file, opened_and_closed_many_times)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory of /dev/p2m is right, whoever touches it while it is paged out and in:
- * vCPUs, the VMM, the kernel on behalf of somebody, and pages that are held.
+ * Memory of /dev/p2m stays right while it is paged out and in.  Meanwhile vCPUs
+ * touch it, or the VMM, or the kernel for a process; or somebody holds a page.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,17 +12,17 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* In two chunks, the second of them cut */
+/* One chunk, and a part of a second */
 #define NR_FRAMES	(P2M_CHUNK + 64)
-/* What a race must see at least: passes of every vCPU, frames moved each way */
+/* A race must see at least: passes of every vCPU, frames moved each way */
 #define PASSES		p2m_rounds(3)
 #define MOVED		p2m_rounds(4 * NR_FRAMES)
 #define RACES		p2m_rounds(100)
-/* In struct p2m_audit */
+/* Indices of types in struct p2m_audit */
 #define TYPE_RAM_RW	1
 #define TYPE_PAGED	5
 
-/* Something a test does again and again in a thread, besides paging */
+/* Work that a test repeats in a thread, besides paging */
 struct background {
 	struct p2m_mem *mem;
 	pthread_t thread;
@@ -50,7 +50,7 @@ static bool background_goes_on(struct background *b)
 	return !__atomic_load_n(&b->stop, __ATOMIC_ACQUIRE);
 }
 
-/* What p2m_guest_worker() does, by the VMM */
+/* The VMM does the same as p2m_guest_worker(). */
 static void *write_through_mapping(void *arg)
 {
 	struct background *b = arg;
@@ -73,7 +73,7 @@ static void *write_through_mapping(void *arg)
 	return NULL;
 }
 
-/* The same by the kernel, which holds the page while it copies, as DMA does */
+/* The kernel does it.  Like DMA, it holds the page while it copies. */
 static void *write_through_pinned_pages(void *arg)
 {
 	struct background *b = arg;
@@ -94,11 +94,13 @@ static void *write_through_pinned_pages(void *arg)
 			next = p2m_value(b->mem->tag, gfn, b->writer,
 					 b->passes + 1);
 			n = process_vm_readv(getpid(), &in, 1, &there, 1, 0);
-			TEST_ASSERT(n == sizeof(is), "process_vm_readv: %zd", n);
+			TEST_ASSERT(n == sizeof(is), "process_vm_readv: %zd",
+				    n);
 			TEST_ASSERT(is == want, "frame %#lx is %#lx, not %#lx",
 				    gfn, is, want);
 			n = process_vm_writev(getpid(), &out, 1, &there, 1, 0);
-			TEST_ASSERT(n == sizeof(is), "process_vm_writev: %zd", n);
+			TEST_ASSERT(n == sizeof(is), "process_vm_writev: %zd",
+				    n);
 		}
 		__atomic_add_fetch(&b->passes, 1, __ATOMIC_RELEASE);
 	}
@@ -125,8 +127,8 @@ FIXTURE_TEARDOWN(paging)
 }
 
 /*
- * Pages everything out until every vCPU has done its passes and enough has been
- * moved both ways, or else the harness's timeout ends it.
+ * Page everything out until every vCPU has done its passes and enough frames
+ * have moved both ways.  If that never happens, the harness's timeout ends it.
  */
 static void page_out_while_running(struct p2m_vm *vm, u64 passes,
 				   u64 moved)
@@ -156,7 +158,7 @@ static void survive_rounds(struct __test_metadata *_metadata,
 	EXPECT_EQ(stats.zeroed, stats.resident + stats.paged);
 	EXPECT_EQ(stats.paged_out - stats.paged_in, stats.paged);
 
-	/* All in the store, then all back: first as the host, then the guest. */
+	/* All frames go out and come back: for the host, then for the guest. */
 	p2m_move_all(mem->fd, P2M_PAGE_OUT);
 	ASSERT_EQ(0, p2m_stats(mem->fd).resident);
 	ASSERT_EQ(0, p2m_vm_wrong_words(vm));
@@ -265,8 +267,8 @@ TEST_F(paging, page_in_brings_back_all_without_a_touch)
 }
 
 /*
- * The host gives the store so much memory more, and not much after that: each CPU
- * counts by itself what it has given, up to a limit.
+ * The host gives the store so much more memory, and not much after that: each
+ * CPU counts its own part by itself, up to a limit.
  */
 static void limit_store(u64 pages)
 {
@@ -305,7 +307,7 @@ TEST(a_full_store_is_enomem_and_leaves_nothing_half_done)
 	p2m_mem_close(&mem);
 }
 
-/* Adds one to its word of frame 0 many times, and sees that nobody else did. */
+/* Add 1 to its word of frame 0 many times, and check that nobody else did. */
 static void guest_counts_on_one_page(u64 tag, u64 id, u64 nr)
 {
 	u64 *word = (u64 *)P2M_GPA + id;
@@ -392,8 +394,8 @@ TEST_F_TIMEOUT(paging, paging_in_may_race_with_paging_out, 60)
 }
 
 /*
- * The library's own slot 0 (the guest's code, stacks and page tables) moves to
- * /dev/p2m too, so that KVM's walk of the guest's page tables finds them gone.
+ * The library's slot 0 (the guest's code, stacks and page tables) moves to
+ * /dev/p2m too.  So when KVM walks the guest's page tables, they may be gone.
  */
 TEST_F_TIMEOUT(paging, code_stacks_and_page_tables_may_go_too, 60)
 {
@@ -427,7 +429,7 @@ TEST_F_TIMEOUT(paging, code_stacks_and_page_tables_may_go_too, 60)
 	p2m_mem_close(&rest);
 }
 
-/* Puts a page's first words into a pipe by reference, which holds the page. */
+/* Put a page into a pipe by reference.  The pipe then holds the page. */
 static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
 {
 	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
@@ -460,7 +462,7 @@ TEST_F(paging, a_held_page_is_busy_and_goes_after_release)
 	EXPECT_EQ(ARRAY_SIZE(held), stats.busy);
 	EXPECT_EQ(NR_FRAMES - ARRAY_SIZE(held), stats.paged_out);
 
-	/* It is the same page still: the holder sees a write through us. */
+	/* It is still the same page: its holder sees our write. */
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, held[0], 1));
 	p2m_page(&self->mem, held[0])[0] ^= 1;
 	for (i = 0; i < ARRAY_SIZE(held); i++) {
@@ -469,7 +471,7 @@ TEST_F(paging, a_held_page_is_busy_and_goes_after_release)
 				    sizeof(words)));
 	}
 
-	/* Read, it is nobody's any more. */
+	/* The pipe is read, so nobody holds the pages any more. */
 	range = p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, NR_FRAMES);
 	EXPECT_EQ(ARRAY_SIZE(held), range.done);
 	EXPECT_EQ(0, range.busy);
@@ -494,7 +496,7 @@ TEST_F(paging, a_held_page_stays_right_after_its_guest_is_gone)
 	hold(pipes[1], &self->mem, 7);
 	p2m_mem_close(&self->mem);
 
-	/* Whoever gets memory now must not get that page. */
+	/* A guest that gets memory now must not get that page. */
 	p2m_mem_open(&other, NR_FRAMES);
 	p2m_mem_fill(&other, 0, NR_FRAMES);
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));

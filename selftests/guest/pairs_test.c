@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Each two services at the same frames at the same time, while vCPUs write to
- * them: every call gives what the manual has, the guest finds its words, and all
- * that is known of it agrees.
+ * Any two services work on the same frames at the same time, while vCPUs write
+ * to them.  Every call must return a result from the manual, the guest must
+ * find its words, and the kernel's records of the guest must agree.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -13,7 +13,7 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* One chunk: they all want the same lock, and collapse has something to do */
+/* One chunk: all services want the same lock, and collapse finds work. */
 #define NR_FRAMES	P2M_CHUNK
 #define PAIR_US		150000
 /* Frames that the pager takes at a time */
@@ -24,11 +24,11 @@ struct service {
 	int (*once)(int fd, u64 gfn, u64 nr);
 	int (*before)(int fd);
 	int (*after)(int fd);
-	/* What it may be told because another is at the same frames */
+	/* errnos that it may get because another works on the same frames */
 	int errors[4];
 };
 
-/* A thread that does one of them until it is told to stop */
+/* A thread that calls one service until it is told to stop */
 struct actor {
 	const struct service *service;
 	pthread_t thread;
@@ -42,7 +42,11 @@ struct actor {
 
 static int range_call(int fd, unsigned long cmd, u64 gfn, u64 nr)
 {
-	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
+	struct p2m_range range = {
+		.size = sizeof(range),
+		.gfn = gfn,
+		.nr = nr,
+	};
 
 	return p2m_call(fd, cmd, &range);
 }
@@ -81,7 +85,7 @@ static int scan(int fd, u64 gfn, u64 nr)
 	return p2m_call(fd, P2M_SHARE_SCAN, &arg);
 }
 
-/* Sharing with itself: what the guest then breaks by writing */
+/* The frame is shared with itself alone; the guest breaks that by a write. */
 static int nominate(int fd, u64 gfn, u64 nr)
 {
 	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = gfn };
@@ -149,7 +153,7 @@ static int detach(int fd)
 	return p2m_call(fd, P2M_PAGER_DETACH, &arg);
 }
 
-/* What could be evicted comes back at once, asked for or not. */
+/* Frames that it could evict come back at once, even if nobody asks. */
 static int pager(int fd, u64 gfn, u64 nr)
 {
 	static char contents[PAGED][P2M_PAGE_SIZE];
@@ -174,7 +178,7 @@ static int pager(int fd, u64 gfn, u64 nr)
 		page.flags = P2M_PREP_RESUME;
 		page.gfn = gfn + i;
 		page.addr = (u64)contents[i];
-		/* With the store's copy, P2M_PAGE_IN may have been quicker. */
+		/* P2M_PAGE_IN may have been quicker, with the store's copy. */
 		if (p2m_call(fd, P2M_PREP, &page) == -EFAULT)
 			return -EFAULT;
 	}
@@ -218,7 +222,7 @@ static void *act(void *arg)
 		a->done += !ret;
 		if (!allowed(a->service, -ret) && !a->wrong)
 			a->wrong = -ret;
-		/* The guest is to get at its frames, too. */
+		/* The guest also needs time with its frames. */
 		usleep(200);
 	}
 	return NULL;
@@ -230,7 +234,8 @@ static void actor_start(struct actor *a, const struct service *service, int fd,
 	*a = (struct actor){ .service = service, .fd = fd, .seed = seed };
 	if (service->before)
 		TEST_ASSERT(!service->before(fd), "%s begins", service->name);
-	TEST_ASSERT(!pthread_create(&a->thread, NULL, act, a), "pthread_create");
+	TEST_ASSERT(!pthread_create(&a->thread, NULL, act, a),
+		    "pthread_create");
 }
 
 static void actor_stop(struct actor *a)
@@ -291,13 +296,13 @@ TEST_F(pairs, each_two_services_at_the_same_frames)
 	for (i = 0; i < ARRAY_SIZE(services); i++)
 		for (j = i + 1; j < ARRAY_SIZE(services); j++, pairs++)
 			race(_metadata, &self->mem, &services[i], &services[j]);
-	/* And that the guest got somewhere, and still does */
+	/* The guest still makes progress. */
 	passes = p2m_vm_passes(&self->vm);
 	while (p2m_vm_passes(&self->vm) < passes + 2)
 		usleep(1000);
 	p2m_vm_stop(&self->vm);
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
-	/* Each did something, and was undone by another */
+	/* Each service did something, and another undid it. */
 	stats = p2m_stats(self->mem.fd);
 	EXPECT_LT(0, stats.paged_out);
 	EXPECT_LT(0, stats.paged_in);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The host swaps out what guests have paged out: a touch that has to read it back
- * holds up nobody else, neither in the VMM nor, by KVM's asynchronous page faults,
- * the vCPU.
+ * The host swaps out frames that guests have paged out.  A touch that has to
+ * read one back delays nobody else in the VMM.  With KVM's asynchronous page
+ * faults, it does not delay the vCPU either.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,12 +23,12 @@ FIXTURE(swap)
 	bool on;
 };
 
-/* Where swapped pages go to: memory, but the kernel has to read them from there. */
+/* Swap to zram: it is memory, but the kernel has to read pages from it. */
 static bool have_swap(void)
 {
 	if (system("modprobe -q zram"))
 		return false;
-	(void)swapoff(SWAP);	/* of a test that failed */
+	(void)swapoff(SWAP);	/* in case a test failed before */
 	p2m_put("/sys/block/zram0/reset", "1");
 	p2m_put("/sys/block/zram0/disksize", "64M");
 	return !system("mkswap " SWAP " >/dev/null") && !swapon(SWAP, 0);
@@ -39,14 +39,15 @@ static u64 swapped(void)
 	return p2m_get(CGROUP "/memory.swap.current", NULL) / P2M_PAGE_SIZE;
 }
 
-/* Have the host swap out all that is charged to the cgroup, but for what is in use. */
+/* The host swaps out all that is charged to the cgroup, except pages in use. */
 static void swap_out(void)
 {
 	int fd = open(CGROUP "/memory.reclaim", O_WRONLY | O_CLOEXEC);
 
 	TEST_ASSERT(fd >= 0, "memory.reclaim");
 	while (swapped() < NR_FRAMES * 9 / 10)
-		TEST_ASSERT(write(fd, "1M", 2) == 2 || errno == EAGAIN, "reclaim");
+		TEST_ASSERT(write(fd, "1M", 2) == 2 || errno == EAGAIN,
+			    "reclaim");
 	close(fd);
 }
 
@@ -78,7 +79,7 @@ FIXTURE_TEARDOWN(swap)
 	EXPECT_EQ(0, swapoff(SWAP));
 }
 
-/* Lines of the trace that have this in them */
+/* How many lines of the trace contain this text */
 static u64 traced(const char *what)
 {
 	FILE *file = fopen(TRACING "trace", "r");
@@ -92,14 +93,15 @@ static u64 traced(const char *what)
 	return lines;
 }
 
-/* Touches frames until one comes from swap: the host chose which are there. */
+/* Touch frames until one comes from swap: the host chose which are there. */
 static u64 touch_one_in_swap(struct p2m_mem *mem)
 {
 	u64 gfn, before = swapped();
 
 	for (gfn = 0; gfn < mem->nr; gfn++) {
 		p2m_put(TRACING "trace", "\n");
-		TEST_ASSERT(!p2m_mem_wrong_pages(mem, gfn, 1), "frame %lu", gfn);
+		TEST_ASSERT(!p2m_mem_wrong_pages(mem, gfn, 1), "frame %lu",
+			    gfn);
 		if (swapped() < before)
 			break;
 	}
@@ -114,15 +116,19 @@ TEST_F(swap, a_touch_reads_without_mmap_lock)
 	p2m_put(TRACING "events/kvm_p2m/p2m_fault/enable", "1");
 	gfn = touch_one_in_swap(&self->mem);
 	ASSERT_LT(gfn, NR_FRAMES);
-	/* VM_FAULT_RETRY, which lets go of it; then VM_FAULT_LOCKED. */
-	snprintf(retry, sizeof(retry), "gfn=0x%lx type=paged result=0x400", gfn);
+	/* First VM_FAULT_RETRY, which drops mmap_lock; then VM_FAULT_LOCKED. */
+	snprintf(retry, sizeof(retry), "gfn=0x%lx type=paged result=0x400",
+		 gfn);
 	snprintf(done, sizeof(done), "gfn=0x%lx type=ram_rw result=0x200", gfn);
 	EXPECT_EQ(1, traced(retry));
 	EXPECT_EQ(1, traced(done));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 }
 
-/* KVM lets a guest run on, or halts it meanwhile, if it can be interrupted. */
+/*
+ * The guest can be interrupted: only then does KVM let it run on, or halt it,
+ * while its page is read.
+ */
 static void guest_touches(u64 tag, u64 writer, u64 nr)
 {
 	u64 gfn, sum = 0;
@@ -142,7 +148,8 @@ TEST_F_TIMEOUT(swap, a_vcpus_touch_is_an_asynchronous_page_fault, 60)
 	p2m_vm_create(&vm, &self->mem, 1, guest_touches);
 	p2m_vm_run_passes(&vm, 1);
 	EXPECT_GT(traced("kvm_async_pf_completed"), NR_FRAMES / 10);
-	TH_LOG("%lu asynchronous page faults", traced("kvm_async_pf_completed"));
+	TH_LOG("%lu asynchronous page faults",
+	       traced("kvm_async_pf_completed"));
 	p2m_vm_destroy(&vm);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 }
@@ -157,12 +164,13 @@ static u64 major_faults(void)
 
 TEST_F(swap, what_comes_from_the_store_is_a_major_fault)
 {
-	u64 before = major_faults(), events = p2m_get("/proc/vmstat", "pgmajfault ");
+	u64 before = major_faults();
+	u64 events = p2m_get("/proc/vmstat", "pgmajfault ");
 
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 	EXPECT_EQ(NR_FRAMES, major_faults() - before);
 	EXPECT_LE(NR_FRAMES, p2m_get("/proc/vmstat", "pgmajfault ") - events);
-	/* The same from where nothing has to be read */
+	/* It is the same if nothing has to be read from swap. */
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	before = major_faults();
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
