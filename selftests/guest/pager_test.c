@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Paging by a process: what p2m/uapi/p2m.h promises under THE PAGER, for pagers
- * that do as they should, and for those that are slow, wrong, or dead.
+ * A process pages a guest.  The promises of p2m/uapi/p2m.h, under THE PAGER,
+ * must hold for pagers that work well, and for those that are slow, wrong or
+ * dead.
  */
 #include <asm/kvm_para.h>
 #include <errno.h>
@@ -21,11 +22,11 @@
 #include "kselftest_harness.h"
 
 #define NR_FRAMES	(P2M_CHUNK + 64)
-#define NR_OUT		16UL	/* of them evicted, in tests that need few */
-#define NR_BUSY		64UL	/* frames that vCPUs and pager want all the time */
+#define NR_OUT		16UL	/* frames evicted in tests that need few */
+#define NR_BUSY		64UL	/* frames that vCPUs and pager always want */
 #define PASSES		p2m_rounds(3)
 #define MOVED		p2m_rounds(3 * NR_BUSY)
-#define A_WHILE		50000	/* us: who has not come by then is waiting */
+#define A_WHILE		50000	/* us: a thread that takes longer is waiting */
 
 /* ------------------------------------------------------------------ */
 /* The calls                                                           */
@@ -73,7 +74,7 @@ static int range_call(int fd, unsigned long cmd, u64 gfn, u64 nr)
 	return p2m_call(fd, cmd, &arg);
 }
 
-/* How many events there are to be read: up to @max, into @events */
+/* Read up to @max events into @events.  Return: how many, or -errno */
 static int events(int fd, struct p2m_event *events, int max)
 {
 	ssize_t n;
@@ -96,7 +97,7 @@ static u64 paged(int fd)
 	return p2m_stats(fd).paged;
 }
 
-/* Nominate and evict frames [gfn, gfn + nr), which nobody else wants. */
+/* Nominate and evict frames [gfn, gfn + nr).  Nobody else wants them. */
 static void evict_all(int fd, u64 gfn, u64 nr, char *to)
 {
 	struct p2m_range range = p2m_move(fd, P2M_NOMINATE, gfn, nr);
@@ -112,10 +113,10 @@ static void evict_all(int fd, u64 gfn, u64 nr, char *to)
 }
 
 /* ------------------------------------------------------------------ */
-/* Who touches                                                         */
+/* Touches                                                             */
 /* ------------------------------------------------------------------ */
 
-/* A thread that touches a frame once, and tells when it is through */
+/* A thread that touches a frame once and says when it is through */
 struct touch {
 	pthread_t thread;
 	u64 *word;
@@ -154,14 +155,14 @@ static void touch_end(struct touch *touch)
 	pthread_join(touch->thread, NULL);
 }
 
-/* Until the guest has asked for so many frames in all */
+/* Wait until the guest has asked for this many frames in all. */
 static void wait_for_events(int fd, u64 nr)
 {
 	while (p2m_stats(fd).events < nr)
 		usleep(1000);
 }
 
-/* In another process.  Return: -SIGBUS, or 0 if the word is what it was. */
+/* Read in another process.  Return: -SIGBUS, or 0 if the page is right. */
 static int read_in_child(struct p2m_mem *mem, u64 gfn)
 {
 	pid_t pid = p2m_fork();
@@ -172,10 +173,10 @@ static int read_in_child(struct p2m_mem *mem, u64 gfn)
 }
 
 /* ------------------------------------------------------------------ */
-/* Calls that stand still                                              */
+/* Calls that stop halfway                                             */
 /* ------------------------------------------------------------------ */
 
-/* A P2M_PREP or P2M_EVICT that is half done: then its memory is missing. */
+/* A P2M_PREP or P2M_EVICT that stops halfway, where its memory is missing */
 struct stall {
 	pthread_t thread;
 	unsigned long cmd;
@@ -195,7 +196,7 @@ static void *do_stall(void *arg)
 	return NULL;
 }
 
-/* The second page of @memory comes when stall_end() says so. */
+/* The second page of @memory is missing until stall_end() gives it. */
 static void stall_memory(struct stall *stall)
 {
 	struct uffdio_api api = { .api = UFFD_API };
@@ -216,7 +217,7 @@ static void stall_memory(struct stall *stall)
 		    "UFFDIO_REGISTER");
 }
 
-/* Returns when half of the page has been copied; @page is what is there to read. */
+/* Return when half of the page has been copied.  A P2M_PREP reads @page. */
 static void stall_start(struct stall *stall, int fd, unsigned long cmd, u64 gfn,
 			void *page, u32 flags)
 {
@@ -236,10 +237,11 @@ static void stall_start(struct stall *stall, int fd, unsigned long cmd, u64 gfn,
 		    "pthread_create");
 	p.fd = stall->uffd;
 	TEST_ASSERT(poll(&p, 1, 10000) == 1, "the call does not get there");
-	TEST_ASSERT(read(stall->uffd, &msg, sizeof(msg)) == sizeof(msg), "read");
+	TEST_ASSERT(read(stall->uffd, &msg, sizeof(msg)) == sizeof(msg),
+		    "read");
 }
 
-/* Let it go on.  Return: what it returned */
+/* Let the call go on.  Return: its result */
 static int stall_end(struct stall *stall)
 {
 	struct uffdio_copy copy = {
@@ -259,7 +261,7 @@ static int stall_end(struct stall *stall)
 /* Pagers                                                              */
 /* ------------------------------------------------------------------ */
 
-/* A pager in a process of its own, which stores to a file */
+/* A pager in a process of its own that stores to a file */
 struct pager {
 	pid_t pid;
 	struct pager_state *state;	/* shared with it */
@@ -267,7 +269,7 @@ struct pager {
 
 struct pager_state {
 	bool attached;
-	bool deaf;	/* reads events, and does not answer */
+	bool deaf;	/* it reads events, and does not answer */
 	u64 got;	/* events */
 	u64 evicted;
 };
@@ -285,13 +287,15 @@ static void pager_answer(int fd, char *file, struct pager_state *state,
 		if (READ_ONCE(state->deaf))
 			continue;
 		ret = prep(fd, event[i].gfn,
-			   file + event[i].gfn * P2M_PAGE_SIZE, P2M_PREP_RESUME);
-		TEST_ASSERT(!ret || (races && (ret == -EEXIST || ret == -ENOENT)),
+			   file + event[i].gfn * P2M_PAGE_SIZE,
+			   P2M_PREP_RESUME);
+		TEST_ASSERT(!ret ||
+			    (races && (ret == -EEXIST || ret == -ENOENT)),
 			    "prep %#llx: %s", event[i].gfn, strerror(-ret));
 	}
 }
 
-/* Right into the file, so that there is no instant at which a kill loses it */
+/* Evict straight into the file, so that no kill can lose a page. */
 static void pager_evict(int fd, char *file, struct pager_state *state, u64 gfn,
 			u64 nr)
 {
@@ -307,7 +311,7 @@ static void pager_evict(int fd, char *file, struct pager_state *state, u64 gfn,
 	}
 }
 
-/* Evicts [0, nr) again and again, in parts, and answers in between, for ever. */
+/* Evict [0, nr) in parts, again and again for ever, and answer in between. */
 static void be_a_pager(int fd, int memfd, struct pager_state *state, u32 policy,
 		       u64 nr, bool races)
 {
@@ -327,8 +331,8 @@ static void be_a_pager(int fd, int memfd, struct pager_state *state, u32 policy,
 		while (polled(fd, nr ? 0 : -1) & POLLIN) {
 			pager_answer(fd, file, state, races);
 			/*
-			 * Whoever waited has to get there before it goes again, or
-			 * nobody gets anywhere.
+			 * A vCPU that waited must get its page before that is
+			 * evicted again, or no vCPU makes progress.
 			 */
 			usleep(READ_ONCE(state->deaf) ? 0 : 1000);
 		}
@@ -421,7 +425,7 @@ TEST_F(self, an_evicted_frame_is_asked_for_and_comes_back)
 	touch_end(&touch);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 3, 1));
 
-	/* The others come without being asked for. */
+	/* The others come though nobody asked. */
 	for (i = 0; i < NR_OUT; i++)
 		if (i != 3)
 			ASSERT_EQ(0, prep(self->fd, i,
@@ -444,7 +448,7 @@ TEST_F(self, prep_and_resume_are_two_steps)
 	wait_for_events(self->fd, 1);
 	ASSERT_EQ(0, prep(self->fd, 5, self->pages + 5 * P2M_PAGE_SIZE, 0));
 	ASSERT_EQ(0, prep(self->fd, 6, self->pages + 6 * P2M_PAGE_SIZE, 0));
-	/* An event that was answered is not to be read any more. */
+	/* An event that was answered cannot be read any more. */
 	EXPECT_EQ(-EAGAIN, events(self->fd, &event, 1));
 	EXPECT_TRUE(touch_waits(&touch));
 	EXPECT_EQ(2, p2m_move(self->fd, P2M_RESUME, 0, NR_FRAMES).done);
@@ -483,7 +487,7 @@ TEST_F(self, a_touch_takes_a_nomination_back)
 	EXPECT_EQ(0, evict(self->fd, 4, self->pages));
 	EXPECT_EQ(-ENOENT, evict(self->fd, 4, self->pages));
 	EXPECT_EQ(1, paged(self->fd));
-	/* What is nominated still is nominated anew, and what was touched too. */
+	/* Frames still nominated are nominated again, and touched ones too. */
 	EXPECT_EQ(NR_OUT - 1, p2m_move(self->fd, P2M_NOMINATE, 0, NR_OUT).done);
 	EXPECT_EQ(0, evict(self->fd, 2, self->pages));
 }
@@ -538,7 +542,7 @@ TEST_F(self, a_frame_is_not_evicted_into_itself)
 	p2m_move(self->fd, P2M_NOMINATE, 0, NR_OUT);
 	EXPECT_EQ(-ENOENT, evict(self->fd, 0, p2m_page(&self->mem, 0)));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_OUT));
-	/* Into another one: why not. */
+	/* It may be evicted into another frame. */
 	p2m_move(self->fd, P2M_NOMINATE, 0, 1);
 	EXPECT_EQ(0, evict(self->fd, 0, p2m_page(&self->mem, 1)));
 	EXPECT_EQ(0, prep(self->fd, 0, p2m_page(&self->mem, 1),
@@ -552,7 +556,10 @@ TEST_F(self, a_wrong_answer_or_a_second_one_changes_nothing)
 	struct p2m_stats before, after;
 	u32 flags;
 
-	/* 0 and 1 with the pager, 2 prepped, 3 in the store, the last not there */
+	/*
+	 * Frames 0 and 1 are with the pager, 2 is prepped, 3 is in the store,
+	 * and the last was never touched.
+	 */
 	evict_all(self->fd, 0, 3, page);
 	ASSERT_EQ(0, prep(self->fd, 2, page + 2 * P2M_PAGE_SIZE, 0));
 	p2m_move(self->fd, P2M_PAGE_OUT, 3, 1);
@@ -682,7 +689,7 @@ TEST_F(self, a_read_and_a_poll_end_when_the_pager_goes)
 	pthread_join(thread, NULL);
 }
 
-/* Each call, by who is not the pager */
+/* Each call, by a process that is not the pager */
 static void expect_not_the_pager(struct __test_metadata *_metadata, int fd)
 {
 	char page[P2M_PAGE_SIZE];
@@ -702,7 +709,7 @@ TEST_F(self, only_the_pager_may)
 	pid_t pid;
 	int copy;
 
-	/* Neither a child of the pager's, */
+	/* A child of the pager is not the pager. */
 	pid = p2m_fork();
 	if (!pid) {
 		expect_not_the_pager(_metadata, self->fd);
@@ -710,13 +717,13 @@ TEST_F(self, only_the_pager_may)
 		_exit(!_metadata->passed);
 	}
 	ASSERT_EQ(0, p2m_wait(pid));
-	/* which has ended, and so closed what it inherited: that does not count; */
+	/* The child ended, and so closed its descriptor: the pager stays. */
 	EXPECT_EQ(-EBUSY, attach(self->fd, P2M_PAGER_SIGBUS));
 	EXPECT_EQ(0, polled(self->fd, 0));
-	/* nor who was it until it detached, */
+	/* A pager that has detached is not the pager any more. */
 	EXPECT_EQ(0, detach(self->fd));
 	expect_not_the_pager(_metadata, self->fd);
-	/* or closed a duplicate. */
+	/* A pager that has closed a duplicate is not, either. */
 	ASSERT_EQ(0, attach(self->fd, P2M_PAGER_STORE));
 	copy = dup(self->fd);
 	EXPECT_EQ(0, polled(copy, 0));
@@ -774,7 +781,7 @@ TEST_F(self, the_store_goes_on_beside_the_pager)
 	EXPECT_EQ(-ENOENT, evict(self->fd, 4, self->pages));
 	EXPECT_EQ(NR_OUT, paged(self->fd));
 	EXPECT_EQ(NR_OUT - 4, p2m_totals().store);
-	/* What the pager has does not come from there. */
+	/* Frames that the pager has do not come from the store. */
 	EXPECT_EQ(NR_OUT - 4, p2m_move(self->fd, P2M_PAGE_IN, 0, NR_OUT).done);
 	EXPECT_EQ(4, paged(self->fd));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 4, NR_OUT - 4));
@@ -813,13 +820,13 @@ TEST_F(self, what_is_lost_is_sigbus_and_what_is_stored_is_not)
 	EXPECT_EQ(-SIGBUS, read_in_child(&self->mem, 0));
 	EXPECT_EQ(-SIGBUS, read_in_child(&self->mem, 0));
 
-	/* Asked for, and then lost: who waits finds what there is. */
+	/* Lost after it was asked for: the thread gets the store's copy. */
 	touch_start(&touch, &self->mem, 2, false);
 	wait_for_events(self->fd, 1);
 	ASSERT_EQ(0, prep(self->fd, 2, NULL, P2M_PREP_LOST));
 	touch_end(&touch);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 2, 1));
-	/* A page that the pager gives makes the store's obsolete. */
+	/* A page from the pager makes the store's copy obsolete. */
 	ASSERT_EQ(0, prep(self->fd, 3, self->pages + P2M_PAGE_SIZE,
 			  P2M_PREP_RESUME));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 3, 1));
@@ -858,7 +865,8 @@ TEST_F(self, a_prep_is_not_overtaken_by_a_touch_or_a_round_of_log_dirty)
 	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_START, &on));
 	p2m_mem_fill(&self->mem, 0, 1);
 	evict_all(self->fd, 0, 1, self->pages);
-	stall_start(&stall, self->fd, P2M_PREP, 0, self->pages, P2M_PREP_RESUME);
+	stall_start(&stall, self->fd, P2M_PREP, 0, self->pages,
+		    P2M_PREP_RESUME);
 	ASSERT_EQ(0, p2m_call(self->fd, P2M_DIRTY_GET, &get));
 	EXPECT_EQ(1, bitmap);
 	touch_start(&touch, &self->mem, 0, false);
@@ -876,7 +884,7 @@ TEST_F(self, an_evict_that_was_overtaken_changes_nothing)
 	p2m_move(self->fd, P2M_NOMINATE, 0, 1);
 	stall_start(&stall, self->fd, P2M_EVICT, 0, self->pages, 0);
 	WRITE_ONCE(*p2m_page(&self->mem, 0), 0x77);
-	/* It has a reference still, so nobody can nominate the page. */
+	/* The call still holds a reference, so the page cannot be nominated. */
 	range = p2m_move(self->fd, P2M_NOMINATE, 0, 1);
 	EXPECT_EQ(0, range.done);
 	EXPECT_EQ(1, range.busy);
@@ -885,7 +893,7 @@ TEST_F(self, an_evict_that_was_overtaken_changes_nothing)
 	EXPECT_EQ(0, paged(self->fd));
 	EXPECT_EQ(0x77, *p2m_page(&self->mem, 0));
 
-	/* Nor anew, untouched: that takes the nomination back. */
+	/* An untouched page cannot, either; this ends its nomination. */
 	p2m_move(self->fd, P2M_NOMINATE, 1, 1);
 	stall_start(&stall, self->fd, P2M_EVICT, 1, self->pages, 0);
 	EXPECT_EQ(-EBUSY, evict(self->fd, 1, self->pages));
@@ -921,7 +929,7 @@ TEST_F(self, what_a_pager_began_before_it_went_changes_nothing)
 			    P2M_PREP_RESUME);
 		stall_start(&out, self->fd, P2M_EVICT, 1, self->pages, 0);
 		ASSERT_EQ(0, detach(self->fd));
-		/* Nobody is the pager; or somebody else; or it is again. */
+		/* Then nobody is the pager, or another process, or it again. */
 		if (round == 1)
 			other = attach_another(self->fd);
 		if (round == 2)
@@ -941,7 +949,7 @@ TEST_F(self, what_a_pager_began_before_it_went_changes_nothing)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
 }
 
-/* Adds one to its word of frame 0, a few times a pass. */
+/* Add 1 to its word of frame 0, 1000 times a pass. */
 static void guest_counts_on_one_page(u64 tag, u64 id, u64 nr)
 {
 	u64 *word = (u64 *)P2M_GPA + id;
@@ -1036,7 +1044,7 @@ TEST_F(self, who_waits_can_be_killed_and_others_go_on)
 	evict_all(self->fd, 0, 1, self->pages);
 	pid = p2m_fork();
 	if (!pid) {
-		/* The kernel on its behalf: a pipe's write copies from there. */
+		/* The kernel touches for the child: write() copies the word. */
 		int pipes[2];
 
 		TEST_ASSERT(!pipe(pipes), "pipe");
@@ -1050,7 +1058,7 @@ TEST_F(self, who_waits_can_be_killed_and_others_go_on)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 1, NR_OUT - 1));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	EXPECT_EQ(-SIGKILL, p2m_wait(pid));
-	/* Its event stays: the frame has not come. */
+	/* Its event stays, because the frame has not come. */
 	EXPECT_EQ(1, events(self->fd, &event, 1));
 }
 
@@ -1103,7 +1111,7 @@ FIXTURE_TEARDOWN(pager)
 	EXPECT_TRUE(p2m_module_unused());
 }
 
-/* The pager evicts all the time; until enough has gone both ways. */
+/* While the pager evicts, run until enough frames have gone both ways. */
 static void run_with_pager(struct p2m_vm *vm, struct pager *pager)
 {
 	int fd = vm->mem->fd;
@@ -1165,7 +1173,7 @@ TEST_F_TIMEOUT(pager, memory_survives_beside_the_kernels_store, 120)
 	pager_kill(&self->pager);
 }
 
-/* A vCPU that runs until its memory is not there.  Return: the errno. */
+/* Run a vCPU until its memory is not there.  Return: the errno. */
 static void *run_until_error(void *arg)
 {
 	struct p2m_vcpu *v = arg;
@@ -1197,7 +1205,7 @@ TEST_F_TIMEOUT(pager, killed_mid_populate_frees_who_waits, 120)
 					    &self->vm.vcpu[i]));
 	while (p2m_stats(self->mem.fd).paged_in < NR_BUSY)
 		usleep(1000);
-	/* From now on it reads events, and does not answer. */
+	/* From now on the pager reads events, and does not answer. */
 	WRITE_ONCE(self->pager.state->deaf, true);
 	usleep(A_WHILE);
 	do {
@@ -1208,7 +1216,7 @@ TEST_F_TIMEOUT(pager, killed_mid_populate_frees_who_waits, 120)
 	pager_kill(&self->pager);
 
 	if (store) {
-		/* All comes back, whoever wants it. */
+		/* All frames come back for any thread that wants them. */
 		while (p2m_vm_passes(&self->vm) < passes + PASSES)
 			usleep(1000);
 		self->vm.stop = true;
@@ -1223,7 +1231,7 @@ TEST_F_TIMEOUT(pager, killed_mid_populate_frees_who_waits, 120)
 	if (store)
 		EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 
-	/* A new one goes on from there, and so do the vCPUs. */
+	/* A new pager goes on from there, and so do the vCPUs. */
 	pager_start(&self->pager, self->mem.fd, self->file, variant->policy,
 		    NR_BUSY, false);
 	self->vm.stop = false;
@@ -1289,7 +1297,7 @@ TEST_F_TIMEOUT(pager, detaching_again_and_again_loses_nothing, 120)
 			ASSERT_EQ(0, pthread_create(&vcpu[i], NULL,
 						    run_until_error,
 						    &self->vm.vcpu[i]));
-		/* At another moment in every round */
+		/* Kill it at a different moment in every round. */
 		usleep(A_WHILE + round * 7300);
 		pager_kill(&self->pager);
 		__atomic_store_n(&self->vm.stop, true, __ATOMIC_RELEASE);
@@ -1301,7 +1309,7 @@ TEST_F_TIMEOUT(pager, detaching_again_and_again_loses_nothing, 120)
 	}
 	EXPECT_GT(p2m_stats(self->mem.fd).paged_out, 0);
 	self->vm.stop = false;
-	/* The last one to come only answers. */
+	/* The last pager only answers. */
 	pager_start(&self->pager, self->mem.fd, self->file, variant->policy, 0,
 		    false);
 	p2m_vm_run_passes(&self->vm, 1);
@@ -1358,22 +1366,22 @@ TEST(a_vmm_that_waits_for_its_pager_can_be_killed)
 	free(pages);
 }
 
-/* What the processes of the tests below tell each other */
+/* Messages between the processes of the tests below */
 struct stopped {
 	int fd;		/* of the VMM */
 	u64 passes;	/* of its guest */
 	bool evicted;
-	bool reset;	/* the VMM is to reset its vCPUs */
+	bool reset;	/* the VMM must reset its vCPUs */
 };
 
-/* p2m_guest_worker(), but a vCPU that can take interrupts: KVM lets it halt. */
+/* p2m_guest_worker() on a vCPU that can take interrupts, so KVM halts it. */
 static void guest_halts_for_pages(u64 tag, u64 writer, u64 nr)
 {
 	asm volatile("sti");
 	p2m_guest_worker(tag, writer, nr);
 }
 
-/* After a signal, do as QEMU does to reset a vCPU: KVM waits for its workers. */
+/* After a signal, reset the vCPU as QEMU does: KVM waits for its workers. */
 static void *run_and_reset(void *arg)
 {
 	struct p2m_vcpu *v = arg;
@@ -1418,7 +1426,7 @@ static void be_a_vmm_that_halts(struct stopped *shared)
 		pause();
 }
 
-/* Evicts everything, and stops; when it goes on, it answers. */
+/* Evict everything, and stop.  When continued, answer. */
 static void be_a_pager_that_stops(int fd, struct stopped *shared)
 {
 	char pages[NR_BUSY * P2M_PAGE_SIZE];
@@ -1461,7 +1469,7 @@ FIXTURE_SETUP(stopped)
 		be_a_pager_that_stops(self->fd, self->shared);
 	ASSERT_EQ(self->pager, waitpid(self->pager, NULL, WUNTRACED));
 	wait_for_events(self->fd, P2M_MAX_VCPUS);
-	/* Longer than KVM's worker waits in a vCPU's place */
+	/* Wait longer than KVM's worker does in place of a vCPU. */
 	usleep(10 * A_WHILE);
 }
 
@@ -1489,17 +1497,19 @@ TEST_F(stopped, a_vmm_whose_pager_is_stopped_can_be_killed)
 	for (i = 0; i < 5000 && p2m_is_alive(self->vmm); i++)
 		usleep(1000);
 	EXPECT_GT(5000, i);
-	/* It has been waited for, or is to be when its pager is no more. */
+	/* p2m_is_alive() reaped it, or the teardown does after its pager. */
 	if (i < 5000)
 		self->vmm = 0;
 }
 
-TEST_F_TIMEOUT(stopped, a_pager_that_was_stopped_goes_on_and_so_does_the_guest, 60)
+TEST_F_TIMEOUT(stopped, a_pager_that_was_stopped_goes_on_and_so_does_the_guest,
+	       60)
 {
 	EXPECT_EQ(P2M_MAX_VCPUS, p2m_stats(self->fd).events);
 	EXPECT_EQ(0, __atomic_load_n(&self->shared->passes, __ATOMIC_ACQUIRE));
 	ASSERT_EQ(0, kill(self->pager, SIGCONT));
-	while (__atomic_load_n(&self->shared->passes, __ATOMIC_ACQUIRE) < PASSES) {
+	while (__atomic_load_n(&self->shared->passes, __ATOMIC_ACQUIRE) <
+	       PASSES) {
 		ASSERT_TRUE(p2m_is_alive(self->vmm));
 		usleep(1000);
 	}
