@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Frames that share a page: each guest sees what it wrote and nothing else, whoever
- * writes, and however sharing, writing, paging and dying come together.
+ * Frames share a page.  Any guest writes, and sharing, writing, paging and
+ * dying come together in any way.  Each guest must see its own writes, and
+ * nothing else.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,14 +14,14 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* In two chunks, the second of them cut */
+/* One chunk, and a part of a second */
 #define NR_FRAMES	(P2M_CHUNK + 64)
 #define NR_VCPUS	2
-/* Passes after which a guest writes something else: sharers come together again */
+/* Passes after which guests write something else, so pages are equal again */
 #define PASSES_ALIKE	4
-/* Of all guests here, but for those of which it is the point */
+/* The domain of all guests here, except in the tests of domains */
 #define DOMAIN		7
-/* What a race must see at least */
+/* The least that a race must see */
 #define PASSES		p2m_rounds(12)
 #define RACES		p2m_rounds(200)
 
@@ -43,9 +44,11 @@ static struct p2m_scan scan_range(int fd, u64 gfn, u64 nr, u64 max)
 	};
 	int err = p2m_call(fd, P2M_SHARE_SCAN, &arg);
 
-	TEST_ASSERT(!err, "the scan of [%#lx, +%#lx): %s", gfn, nr, strerror(-err));
+	TEST_ASSERT(!err, "the scan of [%#lx, +%#lx): %s", gfn, nr,
+		    strerror(-err));
 	TEST_ASSERT(arg.next > gfn && arg.next <= gfn + nr,
-		    "the scan of [%#lx, +%#lx): next is %#llx", gfn, nr, arg.next);
+		    "the scan of [%#lx, +%#lx): next is %#llx", gfn, nr,
+		    arg.next);
 	TEST_ASSERT(arg.zero <= arg.done &&
 		    arg.done + arg.busy <= arg.looked &&
 		    arg.looked <= arg.next - gfn, "it does not add up");
@@ -53,7 +56,7 @@ static struct p2m_scan scan_range(int fd, u64 gfn, u64 nr, u64 max)
 	return arg;
 }
 
-/* All of a guest.  Return: frames merged */
+/* Scan all of a guest.  Return: frames merged */
 static u64 scan_all(int fd)
 {
 	return scan_range(fd, 0, p2m_info(fd).gfns, 0).done;
@@ -88,7 +91,7 @@ FIXTURE_SETUP(sharing)
 	p2m_mem_open(&self->b, NR_FRAMES);
 	ASSERT_EQ(0, p2m_set_domain(self->a.fd, DOMAIN));
 	ASSERT_EQ(0, p2m_set_domain(self->b.fd, DOMAIN));
-	/* p2m_mem_fill() of the same frame of both is the same. */
+	/* p2m_mem_fill() fills the same frame of both guests alike. */
 	self->b.tag = self->a.tag;
 }
 
@@ -101,7 +104,7 @@ FIXTURE_TEARDOWN(sharing)
 	EXPECT_TRUE(p2m_all_freed());
 }
 
-/* A call that shares frames of a and b, which are nominated by it. */
+/* Nominate a frame of each.  Return: the argument of a call that shares them */
 static struct p2m_share share_arg(struct p2m_mem *a, u64 a_gfn,
 				  struct p2m_mem *b, u64 b_gfn)
 {
@@ -119,7 +122,8 @@ static struct p2m_share share_arg(struct p2m_mem *a, u64 a_gfn,
 	return arg;
 }
 
-static void share_two(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b, u64 b_gfn)
+static void share_two(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b,
+		      u64 b_gfn)
 {
 	struct p2m_share arg = share_arg(a, a_gfn, b, b_gfn);
 	int err = p2m_call(a->fd, P2M_SHARE, &arg);
@@ -127,7 +131,7 @@ static void share_two(struct p2m_mem *a, u64 a_gfn, struct p2m_mem *b, u64 b_gfn
 	TEST_ASSERT(!err, "P2M_SHARE: %s", strerror(-err));
 }
 
-/* Fill the same frames of both, and have them share. */
+/* Fill the same frames of both guests, and let them share. */
 static void share_frames(struct p2m_mem *a, struct p2m_mem *b, u64 gfn, u64 nr)
 {
 	p2m_mem_fill(a, gfn, nr);
@@ -137,7 +141,7 @@ static void share_frames(struct p2m_mem *a, struct p2m_mem *b, u64 gfn, u64 nr)
 }
 
 /* ------------------------------------------------------------------ */
-/* What it is                                                          */
+/* Basics                                                              */
 /* ------------------------------------------------------------------ */
 
 static void guest_reads(u64 tag, u64 id, u64 nr)
@@ -151,7 +155,7 @@ static void guest_reads(u64 tag, u64 id, u64 nr)
 	}
 }
 
-/* Adds one to a word of its own in every frame. */
+/* Add 1 to a word of its own in every frame. */
 static void guest_adds(u64 tag, u64 id, u64 nr)
 {
 	u64 *words = (u64 *)P2M_GPA;
@@ -164,7 +168,7 @@ static void guest_adds(u64 tag, u64 id, u64 nr)
 	}
 }
 
-/* Undoes guest_adds()'s, and returns how many words were not so. */
+/* Undo guest_adds().  Return: pages that are wrong then */
 static u64 take_off(struct p2m_mem *mem, u64 id, u64 passes)
 {
 	u64 gfn;
@@ -184,7 +188,7 @@ TEST_F(sharing, two_guests_share_until_one_writes)
 	EXPECT_EQ(NR_FRAMES, p2m_stats(self->b.fd).merged);
 	EXPECT_EQ(0, p2m_stats(self->a.fd).merged);
 
-	/* Both read, and nothing comes of it. */
+	/* Both read, and still share. */
 	p2m_vm_create(&self->vm_a, &self->a, 1, guest_reads);
 	p2m_vm_create(&self->vm_b, &self->b, 1, guest_adds);
 	p2m_vm_run_passes(&self->vm_a, 2);
@@ -193,7 +197,7 @@ TEST_F(sharing, two_guests_share_until_one_writes)
 	EXPECT_EQ(pages, p2m_totals().pages);
 	EXPECT_EQ(0, p2m_stats(self->a.fd).unshared);
 
-	/* One writes: the other one does not see it. */
+	/* One writes, and the other one does not see it. */
 	p2m_vm_run_passes(&self->vm_b, 1);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
 	EXPECT_EQ(NR_FRAMES, p2m_stats(self->b.fd).unshared);
@@ -234,10 +238,11 @@ TEST_F(sharing, the_vmm_and_the_kernel_may_write_too)
 	share_frames(&self->a, &self->b, 0, 4);
 	memcpy(fill, p2m_page(&self->a, 0), sizeof(fill));
 
-	/* Through the mapping; by the kernel, which pins; by copying to user. */
+	/* By the mapping; by the kernel, with a pin; by a copy to the user. */
 	p2m_page(&self->b, 0)[5] = word;
 	there = (struct iovec){ &p2m_page(&self->b, 1)[5], sizeof(word) };
-	ASSERT_EQ(sizeof(word), process_vm_writev(getpid(), &in, 1, &there, 1, 0));
+	ASSERT_EQ(sizeof(word),
+		  process_vm_writev(getpid(), &in, 1, &there, 1, 0));
 	ASSERT_EQ(0, clock_gettime(CLOCK_MONOTONIC,
 				   (void *)p2m_page(&self->b, 2)));
 	p2m_page(&self->a, 3)[5] = word;
@@ -249,7 +254,7 @@ TEST_F(sharing, the_vmm_and_the_kernel_may_write_too)
 	EXPECT_EQ(word, p2m_page(&self->b, 1)[5]);
 	EXPECT_EQ(word, p2m_page(&self->a, 3)[5]);
 	EXPECT_EQ(8, p2m_totals().pages);
-	/* All of the page was copied, not the word alone. */
+	/* The whole page was copied, not only the word. */
 	EXPECT_EQ(0, memcmp(p2m_page(&self->b, 0), fill, 5 * sizeof(u64)));
 	EXPECT_EQ(0, memcmp(p2m_page(&self->b, 0) + 6, fill + 6,
 			    sizeof(fill) - 6 * sizeof(u64)));
@@ -269,7 +274,7 @@ TEST_F(sharing, one_guest_may_share_with_itself)
 	EXPECT_EQ(2, p2m_totals().pages);
 }
 
-/* The rest of two_guests_share..., on pages of 2 MB */
+/* The same as two_guests_share_until_one_writes, on pages of 2 MB */
 TEST_F(sharing, parts_of_2_mb_can_be_shared)
 {
 	u64 *a = p2m_map_huge(self->a.fd, 2 * P2M_CHUNK, 2 * P2M_CHUNK);
@@ -281,7 +286,8 @@ TEST_F(sharing, parts_of_2_mb_can_be_shared)
 		a[i * P2M_WORDS] = i + 1;
 		b[i * P2M_WORDS] = i + 1;
 	}
-	arg = share_arg(&self->a, 2 * P2M_CHUNK + 7, &self->b, 2 * P2M_CHUNK + 7);
+	arg = share_arg(&self->a, 2 * P2M_CHUNK + 7,
+			&self->b, 2 * P2M_CHUNK + 7);
 	EXPECT_EQ(1, p2m_stats(self->a.fd).shattered);
 	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &arg));
 	EXPECT_EQ(4 * P2M_CHUNK - 1, p2m_totals().pages);
@@ -311,7 +317,7 @@ TEST_F(sharing, shared_frames_are_not_paged_out)
 	EXPECT_EQ(0, range.busy);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 16));
 
-	/* But on their own they are. */
+	/* Frames with a page of their own are. */
 	p2m_mem_fill(&self->a, 0, 8);
 	EXPECT_EQ(16, p2m_move(self->a.fd, P2M_PAGE_OUT, 0, 16).done);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 16));
@@ -334,7 +340,7 @@ TEST_F(sharing, a_handle_is_of_one_nomination)
 	ASSERT_EQ(0, nominate(self->a.fd, 1, &other));
 	EXPECT_NE(first, other);
 
-	/* A read leaves it, a write ends it, even one that changes nothing. */
+	/* A read keeps the handle.  A write ends it, even of the same words. */
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 2));
 	ASSERT_EQ(0, nominate(self->a.fd, 0, &again));
 	EXPECT_EQ(first, again);
@@ -354,7 +360,7 @@ TEST_F(sharing, sharers_have_one_handle)
 	ASSERT_EQ(0, nominate(self->b.fd, 0, &b));
 	EXPECT_EQ(a, b);
 
-	/* To share what is shared is no mistake, and does nothing. */
+	/* Sharing frames that share already is no error, and does nothing. */
 	share_two(&self->a, 0, &self->b, 0);
 	share_two(&self->b, 0, &self->a, 0);
 	EXPECT_EQ(1, p2m_totals().pages);
@@ -362,7 +368,7 @@ TEST_F(sharing, sharers_have_one_handle)
 	EXPECT_EQ(0, p2m_stats(self->a.fd).merged);
 }
 
-/* A refusal has changed nothing: not the counters, not a byte, not a page. */
+/* A refusal changes nothing: not the counters, not a byte, not a page. */
 static void expect_refused(struct __test_metadata *_metadata, int line,
 			   struct _test_data_sharing *self, int error,
 			   unsigned long cmd, void *arg)
@@ -378,7 +384,7 @@ static void expect_refused(struct __test_metadata *_metadata, int line,
 	after[0] = p2m_stats(self->a.fd);
 	after[1] = p2m_stats(self->b.fd);
 	after_totals = p2m_totals();
-	/* But that somebody was busy is counted. */
+	/* Only the count of busy frames may change. */
 	if (error == EBUSY)
 		before[0].busy = after[0].busy;
 	EXPECT_EQ(0, memcmp(before, after, sizeof(before)))
@@ -398,7 +404,7 @@ TEST_F(sharing, a_stale_handle_is_estale)
 	p2m_mem_fill(&self->b, 0, 3);
 	good = share_arg(&self->a, 0, &self->b, 0);
 
-	/* Never given, the other one's, of another frame, none */
+	/* A handle never given, one of the other guest or frame, or none */
 	arg = good;
 	arg.source_handle += 1000;
 	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
@@ -422,7 +428,7 @@ TEST_F(sharing, a_stale_handle_is_estale)
 	EXPECT_REFUSED(ESTALE, P2M_SHARE, &good);
 	EXPECT_EQ(good.source_handle, arg.source_handle);
 	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_SHARE, &arg));
-	/* It has the source's now. */
+	/* The client has the source's handle now. */
 	EXPECT_REFUSED(ESTALE, P2M_SHARE, &arg);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, 3));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 3));
@@ -528,7 +534,7 @@ TEST_F(sharing, a_frame_without_a_page_is_enoent)
 /* Held pages                                                          */
 /* ------------------------------------------------------------------ */
 
-/* Puts a page into a pipe by reference. */
+/* Put a page into a pipe by reference. */
 static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
 {
 	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
@@ -551,13 +557,13 @@ TEST_F(sharing, a_held_page_is_ebusy_until_released)
 	EXPECT_REFUSED(EBUSY, P2M_SHARE_NOMINATE, &nom);
 	hold(pipes[1], &self->b, 6);
 
-	/* A scan passes over it, as a client and as a candidate. */
+	/* A scan passes over a held page, as a client and as a candidate. */
 	EXPECT_EQ(0, scan_all(self->a.fd));
 	got = scan_range(self->b.fd, 0, NR_FRAMES, 0);
 	EXPECT_EQ(6, got.done);
 	EXPECT_EQ(1, got.busy);
 
-	/* It is the same page still. */
+	/* It is still the same page. */
 	p2m_page(&self->a, 5)[0] ^= 1;
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->a, 5), sizeof(words)));
@@ -571,8 +577,9 @@ TEST_F(sharing, a_held_page_is_ebusy_until_released)
 }
 
 /*
- * Who holds a shared page got it from one guest.  That guest writes, and has a copy;
- * the other one is the last sharer, and writes: the holder must not see it.
+ * A pipe holds a shared page that it got from one guest.  That guest writes,
+ * and gets a copy.  The other guest, now the last sharer, writes too.  The
+ * holder must not see that.
  */
 TEST_F(sharing, who_holds_a_shared_page_sees_nothing_of_the_other_guest)
 {
@@ -609,12 +616,13 @@ TEST_F(sharing, a_foreign_mapping_keeps_a_frame_from_being_shared)
 	close(foreign.fd);
 	EXPECT_EQ(4, scan_range(self->a.fd, 0, 8, 0).done);
 
-	/* What is shared has a page of its own before it is mapped, even to read. */
+	/* Shared frames get their own pages before a mapping, even to read. */
 	foreign.flags = P2M_FOREIGN_READONLY;
 	foreign.gfn = 4;
 	ASSERT_EQ(0, p2m_call(self->a.fd, P2M_FOREIGN_MAP, &foreign));
 	EXPECT_EQ(4, p2m_stats(self->a.fd).unshared);
-	there = mmap(NULL, 4 * P2M_PAGE_SIZE, PROT_READ, MAP_SHARED, foreign.fd, 0);
+	there = mmap(NULL, 4 * P2M_PAGE_SIZE, PROT_READ, MAP_SHARED,
+		     foreign.fd, 0);
 	ASSERT_NE(MAP_FAILED, there);
 	p2m_page(&self->a, 4)[0]++;
 	EXPECT_EQ(p2m_page(&self->a, 4)[0], there[0]);
@@ -644,7 +652,7 @@ TEST_F(sharing, unshare_gives_each_frame_its_own_page)
 	ASSERT_EQ(0, unshare_range(self->b.fd, 0, NR_FRAMES, 0, &done));
 	EXPECT_EQ(0, done);
 
-	/* The source's are nominated still, and go in place. */
+	/* The source's frames are still nominated, and keep their pages. */
 	ASSERT_EQ(0, unshare_range(self->a.fd, P2M_CHUNK, 4, 0, &done));
 	EXPECT_EQ(4, done);
 	EXPECT_EQ(32, p2m_totals().pages);
@@ -674,7 +682,7 @@ static void write_number(const char *path, u64 number)
 		    "write %s", path);
 }
 
-/* The guest's memory cgroup has no room for what unsharing takes, and then it has. */
+/* The guest's memory cgroup has too little room for unsharing, then enough. */
 static int unshare_with_little_memory(struct p2m_mem *other)
 {
 	struct p2m_mem own;
@@ -685,7 +693,7 @@ static int unshare_with_little_memory(struct p2m_mem *other)
 	p2m_mem_open(&own, NR_FRAMES);
 	if (p2m_set_domain(own.fd, DOMAIN))
 		return 6;
-	/* The guest is charged there for good, and this process is not. */
+	/* The guest stays charged there, but this process does not. */
 	write_number("/sys/fs/cgroup/cgroup.procs", 0);
 	own.tag = other->tag;
 	p2m_mem_fill(&own, 0, NR_FRAMES);
@@ -696,9 +704,10 @@ static int unshare_with_little_memory(struct p2m_mem *other)
 		     read_number("/sys/fs/cgroup/p2m_sharing_test/memory.current") +
 		     (1 << 20));
 
-	/* As far as it goes; then no further; and nothing is lost. */
+	/* Unsharing goes as far as there is room, and loses nothing. */
 	for (so_far = 0, err = 0; !err; so_far += done)
-		err = unshare_range(own.fd, so_far, NR_FRAMES - so_far, 0, &done);
+		err = unshare_range(own.fd, so_far, NR_FRAMES - so_far, 0,
+				    &done);
 	if (err != -ENOMEM || p2m_stats(own.fd).unshared != so_far)
 		return 2;
 
@@ -732,7 +741,7 @@ TEST_F(sharing, unsharing_without_memory_is_enomem_and_leaves_it_shared)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->a, 0, NR_FRAMES));
 }
 
-/* Bits of frames [0, 64) that are dirty, which are clean then */
+/* Return: bits of frames [0, 64) that are dirty.  Makes them clean. */
 static u64 dirty_frames(int fd)
 {
 	u64 bits = 0;
@@ -758,17 +767,17 @@ TEST_F(sharing, what_is_written_to_is_dirty_shared_or_not)
 	p2m_mem_fill(&self->b, 0, 1);
 	scan_all(self->a.fd);
 	EXPECT_EQ(64, scan_all(self->b.fd));
-	/* Dirty before it was shared, it is so now. */
+	/* The frame that was dirty before it was shared still is. */
 	EXPECT_EQ(1, dirty_frames(self->b.fd));
 	EXPECT_EQ(0, dirty_frames(self->b.fd));
-	/* To be given a page is not to be written to. */
+	/* A frame does not become dirty because it gets its own page. */
 	ASSERT_EQ(0, unshare_range(self->b.fd, 1, 1, 0, &done));
 	EXPECT_EQ(0, dirty_frames(self->b.fd));
 	p2m_mem_fill(&self->b, 1, 3);
 	EXPECT_EQ(14, dirty_frames(self->b.fd));
 	p2m_mem_fill(&self->b, 1, 1);
 	EXPECT_EQ(2, dirty_frames(self->b.fd));
-	/* What the source does is the source's. */
+	/* A write by the source makes none of the client's frames dirty. */
 	p2m_mem_fill(&self->a, 0, 64);
 	EXPECT_EQ(0, dirty_frames(self->b.fd));
 	ASSERT_EQ(0, p2m_call(self->b.fd, P2M_DIRTY_STOP, &on));
@@ -787,7 +796,7 @@ TEST_F(sharing, a_scan_shares_all_zero_pages)
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
 	got = scan_range(self->a.fd, 0, NR_FRAMES, 0);
-	/* All but the first, which the others are merged with */
+	/* All frames are merged with the first one. */
 	EXPECT_EQ(NR_FRAMES - 1, got.done);
 	EXPECT_EQ(NR_FRAMES - 1, got.zero);
 	EXPECT_EQ(NR_FRAMES, got.looked);
@@ -860,7 +869,7 @@ TEST_F(sharing, a_scan_takes_any_range)
 	struct p2m_scan bad = { .size = sizeof(bad) }, got;
 	void *far;
 
-	/* Most of it is not there at all. */
+	/* Most of the range has no frames at all. */
 	far = p2m_map(self->a.fd, P2M_MAX_GFNS - 3, 3);
 	*(u64 *)far = 1;
 	got = scan_range(self->a.fd, 1, P2M_MAX_GFNS - 1, 0);
@@ -897,7 +906,7 @@ TEST_F(sharing, a_candidate_that_changed_or_went_is_no_harm)
 	EXPECT_EQ(0, scan_all(gone.fd));
 	p2m_mem_close(&gone);
 
-	/* Of a guest that is gone; then written to; then in the store */
+	/* The candidate's guest is gone; it was written to; it is stored. */
 	EXPECT_EQ(0, scan_all(self->a.fd));
 	self->a.tag++;
 	p2m_mem_fill(&self->a, 0, 64);
@@ -921,7 +930,7 @@ FIXTURE(domains)
 	struct p2m_mem b;
 };
 
-/* As sharing has it, but nobody has said who may share. */
+/* The same as the fixture sharing, but no domain is set. */
 FIXTURE_SETUP(domains)
 {
 	ASSERT_TRUE(p2m_all_freed());
@@ -946,7 +955,7 @@ TEST_F(domains, a_guest_that_nobody_said_may_share_learns_nothing_of_others)
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 8, 8));
 	EXPECT_EQ(0, scan_all(self->a.fd));
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 16, 16));
-	/* Its own zero pages are one; and it sees no more of the world. */
+	/* Its own zero pages become one, and it learns of no others. */
 	EXPECT_EQ(15, scan_all(self->a.fd));
 	got = scan_range(self->b.fd, 0, 16, 0);
 	EXPECT_EQ(7, got.done);
@@ -974,14 +983,14 @@ TEST_F(domains, guests_of_one_domain_share_and_no_others)
 	EXPECT_EQ(0, scan_all(self->b.fd));
 	EXPECT_EQ(16, p2m_totals().pages);
 
-	/* What was seen of a guest is of no use where it went. */
+	/* Pages that a scan saw in the old domain are no use in the new. */
 	ASSERT_EQ(0, p2m_set_domain(self->b.fd, 1));
 	EXPECT_EQ(8, scan_all(self->b.fd));
 	EXPECT_EQ(8, p2m_totals().pages);
 	p2m_mem_close(&c);
 }
 
-/* A candidate is one only as long as its guest is in the domain. */
+/* A frame is a candidate only while its guest is in the domain. */
 TEST_F(domains, who_has_left_a_domain_is_not_found_there)
 {
 	p2m_mem_fill(&self->a, 0, 8);
@@ -991,7 +1000,7 @@ TEST_F(domains, who_has_left_a_domain_is_not_found_there)
 	EXPECT_EQ(0, scan_all(self->a.fd));
 	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 2));
 	EXPECT_EQ(0, scan_all(self->b.fd));
-	/* It was not even nominated there. */
+	/* No frame of the guest that left was even nominated. */
 	EXPECT_EQ(0, p2m_audit(self->a.fd).types[3]);
 	ASSERT_EQ(0, p2m_set_domain(self->a.fd, 1));
 	EXPECT_EQ(8, scan_all(self->a.fd));
@@ -1005,7 +1014,7 @@ TEST_F(domains, to_share_across_domains_is_exdev)
 	p2m_mem_fill(&self->b, 0, 1);
 	arg = share_arg(&self->a, 0, &self->b, 0);
 	EXPECT_EQ(-EXDEV, p2m_call(self->a.fd, P2M_SHARE, &arg));
-	/* Not even whether the handles are right is said. */
+	/* The error does not even tell whether the handles are right. */
 	arg.client_handle++;
 	EXPECT_EQ(-EXDEV, p2m_call(self->a.fd, P2M_SHARE, &arg));
 	EXPECT_EQ(2, p2m_totals().pages);
@@ -1045,19 +1054,19 @@ TEST_F(domains, a_guest_that_says_no_is_not_looked_at)
 	EXPECT_EQ(-EPERM, nominate(self->a.fd, 0, &handle));
 	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(self->a.fd).domain);
 	EXPECT_EQ(16, p2m_totals().pages);
-	/* Two that say no are no domain. */
+	/* Two guests that say no are not a domain. */
 	ASSERT_EQ(0, p2m_set_domain(self->b.fd, P2M_DOMAIN_NEVER));
 	EXPECT_EQ(-EPERM, p2m_call(self->b.fd, P2M_SHARE_SCAN, &scan));
 }
 
-/* What a user who is not root is told, who has both descriptors */
+/* A user that is not root has both descriptors, and sets domains. */
 static int set_domains_as_a_user(int a, int b)
 {
 	if (setresgid(1000, 1000, 1000) || setresuid(1000, 1000, 1000))
 		return 1;
 	if (p2m_set_domain(a, 1) != -EPERM || p2m_set_domain(b, 2) != -EPERM)
 		return 2;
-	/* What it is already; and less than that */
+	/* It may set the domain that it has, and one that shares less. */
 	if (p2m_set_domain(a, P2M_DOMAIN_ALONE) || p2m_set_domain(b, 1))
 		return 3;
 	if (p2m_set_domain(b, P2M_DOMAIN_ALONE) ||
@@ -1066,7 +1075,7 @@ static int set_domains_as_a_user(int a, int b)
 	if (p2m_set_domain(a, P2M_DOMAIN_NEVER) ||
 	    p2m_set_domain(a, P2M_DOMAIN_NEVER))
 		return 5;
-	/* A no is not taken back. */
+	/* It cannot take a no back. */
 	if (p2m_set_domain(a, P2M_DOMAIN_ALONE) != -EPERM)
 		return 6;
 	return 0;
@@ -1115,7 +1124,7 @@ TEST_F_TIMEOUT(domains, a_guest_may_change_while_it_is_scanned, 60)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->b, 0, 64));
 }
 
-/* Sharers that a page has at most: see the manual. */
+/* The most sharers that a page can have: see the manual */
 #define MAX_SHARERS	65536UL
 
 TEST_F_TIMEOUT(domains, what_is_more_than_a_page_may_have_has_another, 120)
@@ -1129,7 +1138,7 @@ TEST_F_TIMEOUT(domains, what_is_more_than_a_page_may_have_has_another, 120)
 	EXPECT_EQ(large.nr, p2m_totals().pages);
 	EXPECT_EQ(large.nr - 2, scan_all(large.fd));
 	EXPECT_EQ(2, p2m_totals().pages);
-	/* Both pages have one sharer less, and then as many as before. */
+	/* Each page loses one sharer, and then gets it back. */
 	p2m_page(&large, 0)[0] = 1;
 	p2m_page(&large, large.nr - 1)[0] = 1;
 	EXPECT_EQ(4, p2m_totals().pages);
@@ -1145,15 +1154,15 @@ TEST_F_TIMEOUT(domains, what_is_more_than_a_page_may_have_has_another, 120)
 /* Races                                                               */
 /* ------------------------------------------------------------------ */
 
-/* What is in the word of a vCPU in every page after so many passes. */
+/* The value of a vCPU's word, in every page, after so many passes */
 static inline u64 alike(u64 pass)
 {
 	return pass / PASSES_ALIKE % 3;
 }
 
 /*
- * Every page is like every other for some passes, those of the other guest too; and
- * each vCPU sees its own word as it left it.
+ * For some passes every page is equal to every other, in both guests.  Each
+ * vCPU must find its own word as it left it.
  */
 static void guest_writes_alike(u64 tag, u64 id, u64 nr)
 {
@@ -1166,13 +1175,14 @@ static void guest_writes_alike(u64 tag, u64 id, u64 nr)
 			GUEST_ASSERT_4(is == alike(pass - 1), gfn, pass, is,
 				       alike(pass - 1));
 			if (is != alike(pass))
-				WRITE_ONCE(words[gfn * P2M_WORDS + id], alike(pass));
+				WRITE_ONCE(words[gfn * P2M_WORDS + id],
+					   alike(pass));
 		}
 		GUEST_SYNC(pass);
 	}
 }
 
-/* With the guest stopped */
+/* Return: how many words are wrong, with the guest stopped */
 static u64 words_not_alike(struct p2m_vm *vm)
 {
 	u64 gfn, wrong = 0;
@@ -1185,8 +1195,9 @@ static u64 words_not_alike(struct p2m_vm *vm)
 	return wrong;
 }
 
-/* Does @work on both guests' memory while both run and write. */
-static void storm(struct __test_metadata *_metadata, struct _test_data_sharing *self,
+/* Do @work on the memory of both guests while both run and write. */
+static void storm(struct __test_metadata *_metadata,
+		  struct _test_data_sharing *self,
 		  void (*work)(struct p2m_mem *mem))
 {
 	struct p2m_stats a, b;
@@ -1241,8 +1252,8 @@ static void work_scan_and_unshare(struct p2m_mem *mem)
 	u64 done;
 
 	scan_all(mem->fd);
-	TEST_ASSERT(!unshare_range(mem->fd, NR_FRAMES / 3, NR_FRAMES / 3, 0, &done),
-		    "unshare");
+	TEST_ASSERT(!unshare_range(mem->fd, NR_FRAMES / 3, NR_FRAMES / 3, 0,
+				   &done), "unshare");
 }
 
 TEST_F_TIMEOUT(sharing, two_scans_and_unsharing_may_race, 90)
@@ -1309,7 +1320,7 @@ TEST_F_TIMEOUT(sharing, two_sharers_may_write_at_once, 60)
 	pthread_barrier_destroy(&barrier);
 }
 
-/* Nominates and shares in a process of its own, as another tool might. */
+/* Two processes nominate and share the same frames, in opposite directions. */
 TEST_F_TIMEOUT(sharing, shares_may_cross, 60)
 {
 	struct p2m_share arg = { .size = sizeof(arg) };
@@ -1332,10 +1343,10 @@ TEST_F_TIMEOUT(sharing, shares_may_cross, 60)
 		err = nominate(from->fd, 0, (u64 *)&arg.source_handle);
 		err = err ?: nominate(to->fd, 0, (u64 *)&arg.client_handle);
 		err = err ?: p2m_call(from->fd, P2M_SHARE, &arg);
-		/* The other one has written since, or is just about to. */
+		/* The other process has written since, or is just about to. */
 		ASSERT_TRUE(!err || err == -ESTALE || err == -EBUSY);
 		good[!!pid] += !err;
-		/* Writes the same, and so ends the sharing. */
+		/* A write of the same contents ends the sharing. */
 		memset(p2m_page(pid ? from : to, 0), 1, 8);
 	}
 	*told |= !good[!!pid];
@@ -1355,7 +1366,7 @@ TEST_F_TIMEOUT(sharing, shares_may_cross, 60)
 /* Death                                                               */
 /* ------------------------------------------------------------------ */
 
-/* A process with a guest of its own, whose frames are as @mem's. */
+/* A process with a guest of its own, whose frames are equal to @mem's */
 static pid_t fork_a_guest(struct p2m_mem *mem, int *ready)
 {
 	pid_t pid = p2m_fork();
