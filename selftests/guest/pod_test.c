@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Populate on demand: a guest has as many pages as it was given, and not one more.
- * What it is refused it can have later, and what it does not use goes back.
+ * Populate on demand: a guest has as many pages as it was given, and not one
+ * more.  If a page is refused, the guest can have it later.  Pages that it does
+ * not use go back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,9 +15,9 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* In three chunks, the last of them cut */
+/* Two chunks, and a part of a third */
 #define NR_FRAMES	(2 * P2M_CHUNK + 64)
-/* Zero frames of 2 MB that make it worth to be 512 pages: see the manual */
+/* A page of 2 MB with so many zero frames is worth splitting: see the manual */
 #define WORTH		64
 #define PASSES		p2m_rounds(3)
 
@@ -78,7 +79,7 @@ FIXTURE_SETUP(pod)
 	self->fd = self->mem.fd;
 }
 
-/* Whatever a test did, each frame has been populated, or waits for that. */
+/* After any test, each frame is populated, or waits for its page. */
 FIXTURE_TEARDOWN(pod)
 {
 	struct p2m_stats stats;
@@ -96,7 +97,7 @@ FIXTURE_TEARDOWN(pod)
 	EXPECT_TRUE(p2m_all_freed());
 }
 
-/* The same memory, but of 2 MB pages where possible */
+/* The same memory, with pages of 2 MB where possible */
 static void use_huge_pages(struct p2m_mem *mem)
 {
 	munmap(mem->hva, mem->nr * P2M_PAGE_SIZE);
@@ -110,7 +111,7 @@ static void use_huge_pages(struct p2m_mem *mem)
 	EXPECT_EQ(want_exhausted, _pod.exhausted); \
 } while (0)
 
-/* To be refused, KVM touches a frame more than once. */
+/* KVM touches a frame more than once before it is refused. */
 #define EXPECT_REFUSED_BY_KVM(fd, want_populated, vm) do { \
 	struct p2m_pod _before = pod_get(fd); \
 	EXPECT_EQ(-EFAULT, run(vm)); \
@@ -129,7 +130,7 @@ static void on_sigbus(int sig)
 	siglongjmp(refused, 1);
 }
 
-/* Returns whether the touch was refused: that is a SIGBUS, which we survive. */
+/* Return: whether the touch was refused, by a SIGBUS that we survive */
 static bool touch(struct p2m_mem *mem, u64 gfn, bool write)
 {
 	u64 *word = p2m_page(mem, gfn);
@@ -147,7 +148,7 @@ static bool touch(struct p2m_mem *mem, u64 gfn, bool write)
 	return false;
 }
 
-/* Returns how many of so many touches were refused. */
+/* Return: how many of @nr touches were refused */
 static u64 touch_range(struct p2m_mem *mem, u64 gfn, u64 nr, bool write)
 {
 	u64 end = gfn + nr, count = 0;
@@ -225,12 +226,12 @@ TEST_F(pod, a_lower_target_takes_nothing_away)
 	EXPECT_POD(self->fd, 100, 0);
 	EXPECT_EQ(0, touch_range(&self->mem, 0, 60, true));
 
-	/* 40 zero pages are found; that is not enough, so all is refused. */
+	/* 40 zero pages are found.  That is not enough, so the touch fails. */
 	EXPECT_TRUE(touch(&self->mem, 200, true));
 	EXPECT_POD(self->fd, 60, 1);
 	EXPECT_EQ(40, p2m_stats(self->fd).pod_swept);
 
-	/* Ten more to be below, and one to have */
+	/* Ten more reach the target, and one more is there for the touch. */
 	memset(p2m_page(&self->mem, 0), 0, 10 * P2M_PAGE_SIZE);
 	EXPECT_TRUE(touch(&self->mem, 200, true));
 	EXPECT_POD(self->fd, 50, 2);
@@ -289,7 +290,7 @@ TEST_F(pod, pages_are_2m_first_and_4k_when_the_pool_is_low)
 	EXPECT_TRUE(touch(&self->mem, P2M_CHUNK, true));
 	EXPECT_POD(self->fd, P2M_CHUNK + 10, 1);
 
-	/* The chunk is of 4 KB now, whatever the pool has. */
+	/* The chunk has pages of 4 KB now, even if the pool has enough. */
 	pod_set(self->fd, NR_FRAMES);
 	EXPECT_FALSE(touch(&self->mem, P2M_CHUNK, true));
 	EXPECT_POD(self->fd, P2M_CHUNK + 11, 1);
@@ -355,7 +356,7 @@ TEST_F(pod, a_page_of_2m_is_shattered_only_if_that_is_worth_it)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 7));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 8, P2M_CHUNK - WORTH - 7));
 
-	/* If all of it goes at last, it is a chunk that can have 2 MB again. */
+	/* If all of the chunk goes, it can have a page of 2 MB again. */
 	memset(self->mem.hva, 0, P2M_CHUNK * P2M_PAGE_SIZE);
 	pod_sweep_all(self->fd);
 	EXPECT_POD(self->fd, 0, 0);
@@ -386,7 +387,7 @@ TEST_F(pod, a_sweep_takes_zero_pages_of_any_range_and_no_others)
 	pod_set(self->fd, NR_FRAMES);
 	EXPECT_EQ(0, touch_range(&self->mem, 0, NR_FRAMES, false));
 	p2m_mem_fill(&self->mem, 10, 10);
-	/* A last word is a word too. */
+	/* Only the last word of this page is not zero. */
 	p2m_page(&self->mem, 9)[P2M_WORDS - 1] = 1;
 
 	range = pod_sweep(self->fd, 5, 20, 0);
@@ -408,7 +409,7 @@ TEST_F(pod, a_sweep_takes_zero_pages_of_any_range_and_no_others)
 	EXPECT_POD(self->fd, NR_FRAMES - 9, 0);
 }
 
-/* Puts a page into a pipe by reference, which holds the page. */
+/* Put a page into a pipe by reference.  The pipe then holds the page. */
 static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
 {
 	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
@@ -434,7 +435,7 @@ static void held_pages_are_busy(struct __test_metadata *_metadata,
 	EXPECT_EQ(busy, p2m_stats(mem->fd).busy);
 	EXPECT_POD(mem->fd, busy, 0);
 
-	/* It is the page that it was. */
+	/* It is still the same page. */
 	*p2m_page(mem, 3) = 77;
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	EXPECT_EQ(77, words[0]);
@@ -474,7 +475,7 @@ TEST_F(pod, a_held_page_is_not_for_a_touch_that_looks_for_one)
 	close(pipes[1]);
 }
 
-/* In so many chunks does a touch look for a zero page: see the manual. */
+/* A touch looks for a zero page in so many chunks: see the manual. */
 #define LOOK	512
 
 TEST_F(pod, a_touch_looks_into_so_much_and_the_next_goes_on_from_there)
@@ -495,7 +496,7 @@ TEST_F(pod, a_touch_looks_into_so_much_and_the_next_goes_on_from_there)
 	p2m_mem_close(&large);
 }
 
-/* So often a look that finds nothing is made at once: see the manual. */
+/* So many looks that find nothing are made without a wait: see the manual. */
 #define LOOKS_AT_ONCE	2
 #define TOUCHES		200
 
@@ -511,19 +512,20 @@ TEST_F(pod, touches_when_there_is_nothing_to_be_had_cost_a_few_looks_in_all)
 	EXPECT_EQ(TOUCHES, touch_range(&self->mem, 1, TOUCHES, true));
 	ms = timespec_to_ns(timespec_elapsed(start)) / 1000000;
 	EXPECT_POD(self->fd, 2, TOUCHES);
-	/* Three chunks a look, and after the first ones one in 20 ms at most */
+	/* A look is three chunks.  Later looks are at least 20 ms apart. */
 	looked = p2m_stats(self->fd).pod_looked;
-	TH_LOG("%u touches looked into %lu chunks in %lu ms", TOUCHES, looked, ms);
+	TH_LOG("%u touches looked into %lu chunks in %lu ms", TOUCHES, looked,
+	       ms);
 	EXPECT_LE(3, looked);
 	EXPECT_GE(3 * (LOOKS_AT_ONCE + ms / 20), looked);
 
-	/* What comes into the pool ends that at once. */
+	/* A page that comes into the pool ends the wait at once. */
 	*p2m_page(&self->mem, 0) = 0;
 	EXPECT_EQ(1, pod_sweep_all(self->fd));
 	EXPECT_FALSE(touch(&self->mem, 1, true));
 	*p2m_page(&self->mem, 1) = 0;
 	EXPECT_FALSE(touch(&self->mem, 2, true));
-	/* And so does a while: a zero page that nobody spoke of is found. */
+	/* Time ends it too: then a touch finds a zero page by itself. */
 	for (gfn = 3; gfn < 13; gfn++)
 		EXPECT_TRUE(touch(&self->mem, gfn, true));
 	*p2m_page(&self->mem, 2) = 0;
@@ -531,7 +533,7 @@ TEST_F(pod, touches_when_there_is_nothing_to_be_had_cost_a_few_looks_in_all)
 	EXPECT_FALSE(touch(&self->mem, 3, true));
 }
 
-/* A thread that counts how often it can map something while a touch looks */
+/* A thread that counts how often it can map while a touch looks */
 struct mapper {
 	int fd;
 	bool stop;
@@ -550,7 +552,7 @@ static void *map_and_unmap(void *arg)
 			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		TEST_ASSERT(there != MAP_FAILED, "mmap");
 		munmap(there, P2M_PAGE_SIZE);
-		/* The look had begun before, and goes on. */
+		/* The look had begun before, and still goes on. */
 		m->mapped += looked && p2m_stats(m->fd).pod_looked < LOOK;
 	}
 	return NULL;
@@ -592,7 +594,7 @@ TEST_F(pod, no_pool_no_sweep)
 /* Guests                                                              */
 /* ------------------------------------------------------------------ */
 
-/* Returns 0 at the guest's GUEST_SYNC, or -errno of KVM_RUN. */
+/* Return: 0 at the guest's GUEST_SYNC, or -errno of KVM_RUN */
 static int run(struct p2m_vm *vm)
 {
 	struct kvm_vcpu *vcpu = vm->vcpu[0].vcpu;
@@ -655,7 +657,7 @@ TEST_F(pod, so_is_one_with_2m_pages)
 			      ARRAY_SIZE(targets));
 }
 
-/* As p2m_guest_worker(), but every other pass leaves a page zero. */
+/* Like p2m_guest_worker(), but every other pass makes its words zero. */
 static void guest_writes_and_clears(u64 tag, u64 writer, u64 nr)
 {
 	u64 first = writer * nr / P2M_MAX_VCPUS;
@@ -678,7 +680,8 @@ static void guest_writes_and_clears(u64 tag, u64 writer, u64 nr)
 }
 
 static void sweep_while_running(struct __test_metadata *_metadata,
-				struct p2m_mem *mem, struct p2m_vm *vm, int vcpus)
+				struct p2m_mem *mem, struct p2m_vm *vm,
+				int vcpus)
 {
 	u64 swept = 0, i, passes;
 
@@ -712,7 +715,7 @@ TEST_F_TIMEOUT(pod, sweeps_lose_nothing_in_2m_pages, 60)
 	sweep_while_running(_metadata, &self->mem, &self->vm, 2);
 }
 
-/* Each vCPU writes to frames of its own, and reads all that nobody writes to. */
+/* Each vCPU writes to its own frames, and reads all that no vCPU writes to. */
 #define OWN_FRAMES	16
 
 static void guest_reads_much_and_writes_little(u64 tag, u64 writer, u64 nr)
@@ -736,7 +739,7 @@ static void guest_reads_much_and_writes_little(u64 tag, u64 writer, u64 nr)
 	}
 }
 
-/* There are zero pages enough, so nobody is ever refused. */
+/* There are enough zero pages, so no touch is ever refused. */
 static void zero_pages_are_found(struct __test_metadata *_metadata,
 				 struct p2m_mem *mem, struct p2m_vm *vm,
 				 int vcpus, u64 target)
@@ -752,7 +755,8 @@ static void zero_pages_are_found(struct __test_metadata *_metadata,
 	for (i = 0; i < vcpus; i++)
 		for (gfn = i * OWN_FRAMES; gfn < (i + 1) * OWN_FRAMES; gfn++)
 			wrong += *p2m_word(mem->hva, gfn, i) !=
-				 p2m_value(mem->tag, gfn, i, vm->vcpu[i].passes);
+				 p2m_value(mem->tag, gfn, i,
+					   vm->vcpu[i].passes);
 	EXPECT_EQ(0, wrong);
 }
 
@@ -834,7 +838,7 @@ TEST_F(pod, what_is_paged_out_can_come_back_whatever_the_pool_has)
 	EXPECT_EQ(100, p2m_move(self->fd, P2M_PAGE_OUT, 0, NR_FRAMES).done);
 	EXPECT_POD(self->fd, 100, 0);
 	EXPECT_EQ(0, p2m_totals().pages);
-	/* The store is not looked into for zero pages. */
+	/* A sweep does not look for zero pages in the store. */
 	EXPECT_EQ(0, pod_sweep_all(self->fd));
 	EXPECT_TRUE(touch(&self->mem, 100, true));
 	pod_set(self->fd, 0);
@@ -845,7 +849,7 @@ TEST_F(pod, what_is_paged_out_can_come_back_whatever_the_pool_has)
 	EXPECT_POD(self->fd, 90, 1);
 }
 
-/* Returns the descriptor, or -errno. */
+/* Return: the descriptor, or -errno */
 static int foreign_map(int fd, u64 gfn, u64 nr)
 {
 	struct p2m_foreign foreign = {
@@ -866,7 +870,7 @@ TEST_F(pod, foreign_mappings_take_from_the_pool_as_touches_do)
 	ASSERT_LE(0, one);
 	EXPECT_POD(self->fd, 4, 0);
 
-	/* In two chunks; there is something for the second only after a look. */
+	/* In two chunks.  The second one gets a page only after a look. */
 	two = foreign_map(self->fd, P2M_CHUNK - 1, 2);
 	ASSERT_LE(0, two);
 	EXPECT_POD(self->fd, 4, 0);
@@ -882,7 +886,7 @@ TEST_F(pod, foreign_mappings_take_from_the_pool_as_touches_do)
 	close(two);
 }
 
-/* Frames of [0, NR_FRAMES) that are dirty, made clean */
+/* Return: how many frames are dirty.  Makes them clean. */
 static u64 dirty_frames(int fd)
 {
 	u64 bits[NR_FRAMES / 64] = {};
@@ -914,7 +918,7 @@ TEST_F(pod, what_was_dirty_is_so_after_a_sweep_and_reading_is_no_writing)
 	EXPECT_EQ(3, dirty_frames(self->fd));
 	EXPECT_EQ(0, dirty_frames(self->fd));
 
-	/* One by one, or log-dirty could not tell them apart */
+	/* Populated one by one, or log-dirty could not tell them apart. */
 	EXPECT_EQ(0, touch_range(&self->mem, 0, 8, false));
 	EXPECT_POD(self->fd, 8, 0);
 	EXPECT_EQ(0, dirty_frames(self->fd));
@@ -974,7 +978,7 @@ TEST_F_TIMEOUT(pod, a_vcpu_that_kvm_lets_wait_goes_on_when_there_is_more, 60)
 }
 
 /* ------------------------------------------------------------------ */
-/* Lifetime, and what is refused                                       */
+/* Lifetime, and calls that are refused                                */
 /* ------------------------------------------------------------------ */
 
 TEST_F_TIMEOUT(pod, a_killed_vmm_leaves_nothing, 60)
