@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Log-dirty finds what was written to, by whom ever, and nothing is lost: what
- * KVM's own dirty log finds on the same guest is the same set of pages.
+ * The guest, the VMM or the kernel writes to frames.  Log-dirty must find them
+ * all, the same set of pages as KVM's own dirty log finds on the same guest.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,7 +33,7 @@ static u64 count(const unsigned char *bitmap)
 	return n;
 }
 
-/* How many frames differ; says which the first is. */
+/* Return: how many frames differ.  Prints the first one. */
 static u64 differ(const unsigned char *is, const unsigned char *want)
 {
 	u64 i, n = 0;
@@ -48,7 +48,7 @@ static u64 differ(const unsigned char *is, const unsigned char *want)
 	return n;
 }
 
-/* All of the guest, which must succeed */
+/* Get the bits of all of the guest, which must succeed. */
 static struct p2m_dirty get(int fd, unsigned char *bitmap, u32 flags)
 {
 	struct p2m_dirty arg = p2m_dirty_arg(0, NR_FRAMES, bitmap, flags);
@@ -108,7 +108,7 @@ static void touch_all(struct p2m_mem *mem)
 }
 
 /* ------------------------------------------------------------------ */
-/* What is dirty                                                       */
+/* Dirty frames                                                        */
 /* ------------------------------------------------------------------ */
 
 #define WRITES		40	/* in a pass, some of them to the same frame */
@@ -171,7 +171,7 @@ TEST_F_TIMEOUT(dirty, the_same_pages_as_by_kvms_own_log, 60)
 		while (p2m_vm_passes(&self->vm) <= round)
 			usleep(100);
 		p2m_vm_stop(&self->vm);
-		/* It may have got further. */
+		/* The guest may have got further. */
 		memset(want, 0, BYTES);
 		kvm_vm_get_dirty_log(self->vm.kvm, P2M_SLOT, kvms);
 		get(self->mem.fd, ours, P2M_DIRTY_CLEAN);
@@ -188,7 +188,7 @@ TEST_F_TIMEOUT(dirty, the_same_pages_as_by_kvms_own_log, 60)
 	}
 }
 
-/* The same by the VMM: pass 0 through its mapping, pass 1 through the kernel */
+/* The VMM writes the same: pass 0 by its mapping, pass 1 by the kernel. */
 static void vmm_scatters(struct p2m_mem *mem, u64 pass)
 {
 	u64 i, word = pass;
@@ -200,8 +200,8 @@ static void vmm_scatters(struct p2m_mem *mem, u64 pass)
 		if (!pass)
 			WRITE_ONCE(*to, pass);
 		else
-			TEST_ASSERT(process_vm_writev(getpid(), &from, 1, &there,
-						      1, 0) == 8,
+			TEST_ASSERT(process_vm_writev(getpid(), &from, 1,
+						      &there, 1, 0) == 8,
 				    "process_vm_writev");
 	}
 }
@@ -283,7 +283,7 @@ TEST_F(dirty, what_was_written_before_the_start_is_clean)
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, count(is));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
-	/* Nor is what was written before a stop known after the next start. */
+	/* Writes before a stop are not known after the next start either. */
 	touch_all(&self->mem);
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
@@ -306,13 +306,13 @@ TEST_F(dirty, paging_out_and_in_keeps_dirty_and_clean)
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, differ(is, want));
 
-	/* Back: half of it by a call, half by being read */
+	/* Half of it comes back by a call, half by a read. */
 	p2m_move(self->mem.fd, P2M_PAGE_IN, 0, NR_FRAMES / 2);
 	ASSERT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, differ(is, want));
 
-	/* What is made clean in the store comes back clean, */
+	/* A frame that is made clean in the store comes back clean. */
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	get(self->mem.fd, is, P2M_DIRTY_CLEAN);
 	EXPECT_EQ(0, differ(is, want));
@@ -320,7 +320,7 @@ TEST_F(dirty, paging_out_and_in_keeps_dirty_and_clean)
 	get(self->mem.fd, is, 0);
 	EXPECT_EQ(0, count(is));
 
-	/* and dirty if it comes back for a write. */
+	/* If it comes back for a write, it is dirty. */
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	vmm_scatters(&self->mem, 1);
 	get(self->mem.fd, is, 0);
@@ -364,7 +364,8 @@ TEST_F(dirty, any_range_gives_its_bits_and_touches_no_other_byte)
 			end = NR_FRAMES;
 		EXPECT_EQ(end, arg.next);
 		for (i = n = 0; i < end - parts[p].gfn; i++) {
-			ASSERT_EQ(p2m_has_bit(want, parts[p].gfn + i), p2m_has_bit(is, i));
+			ASSERT_EQ(p2m_has_bit(want, parts[p].gfn + i),
+				  p2m_has_bit(is, i));
 			n += p2m_has_bit(is, i);
 		}
 		EXPECT_EQ(n, arg.dirty);
@@ -386,7 +387,8 @@ TEST_F(dirty, only_the_range_is_made_clean)
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (p = 0; p < ARRAY_SIZE(parts); p++) {
 		touch_all(&self->mem);
-		arg = p2m_dirty_arg(parts[p].gfn, parts[p].nr, is, P2M_DIRTY_CLEAN);
+		arg = p2m_dirty_arg(parts[p].gfn, parts[p].nr, is,
+				    P2M_DIRTY_CLEAN);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		end = arg.next;
 		EXPECT_EQ(end - parts[p].gfn, arg.dirty);
@@ -411,7 +413,8 @@ TEST_F(dirty, a_long_range_is_done_in_parts)
 		arg = p2m_dirty_arg(gfn, nr - gfn, bitmap + (gfn - 13) / 8,
 				    P2M_DIRTY_CLEAN);
 		ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
-		ASSERT_EQ(gfn + MAX_FRAMES < nr ? gfn + MAX_FRAMES : nr, arg.next);
+		ASSERT_EQ(gfn + MAX_FRAMES < nr ? gfn + MAX_FRAMES : nr,
+			  arg.next);
 	}
 	EXPECT_EQ(3, n);
 	for (gfn = 13; gfn < nr; gfn++)
@@ -439,7 +442,7 @@ TEST_F(dirty, a_guest_may_be_sparse)
 }
 
 /* ------------------------------------------------------------------ */
-/* Those whose pages somebody references                               */
+/* Frames whose pages somebody references                              */
 /* ------------------------------------------------------------------ */
 
 TEST_F(dirty, a_referenced_page_stays_dirty_until_it_is_released)
@@ -462,7 +465,7 @@ TEST_F(dirty, a_referenced_page_stays_dirty_until_it_is_released)
 		EXPECT_EQ(round ? 1 : 2, count(is));
 	}
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], page, P2M_PAGE_SIZE));
-	/* It may have been written to until now: once more. */
+	/* It may have been written to until now, so it is dirty once more. */
 	EXPECT_EQ(0, get(self->mem.fd, is, P2M_DIRTY_CLEAN).busy);
 	EXPECT_EQ(1, count(is));
 	get(self->mem.fd, is, P2M_DIRTY_CLEAN);
@@ -481,7 +484,7 @@ TEST_F(dirty, what_is_referenced_at_the_start_is_dirty)
 	ASSERT_EQ(0, pipe(pipes));
 	ASSERT_EQ(P2M_PAGE_SIZE, vmsplice(pipes[1], &iov, 1, 0));
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
-	/* A reference to a part of a large page is one to all of it. */
+	/* A reference to a part of a large page holds all of it. */
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : 1,
 		  get(self->mem.fd, is, 0).dirty);
 	EXPECT_TRUE(p2m_has_bit(is, 5));
@@ -519,7 +522,8 @@ TEST(pages_of_2m_are_mapped_so_again_after_the_stop)
 
 	ASSERT_TRUE(p2m_all_freed());
 	p2m_mem_open(&mem, NR_FRAMES);
-	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE, MADV_HUGEPAGE));
+	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE,
+			     MADV_HUGEPAGE));
 	p2m_mem_fill(&mem, 0, NR_FRAMES);
 	ASSERT_EQ(by_2m, mapped_huge());
 	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_START));
@@ -573,7 +577,7 @@ TEST_F(dirty, a_swept_chunk_is_dirty_and_clean_frame_by_frame)
 		EXPECT_EQ(0, get(self->mem.fd, is, 0).dirty);
 	}
 
-	/* What was split for that is one again after the stop. */
+	/* An entry that was split for that is whole again after the stop. */
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
 	WRITE_ONCE(*p2m_page(&self->mem, 7), 7);
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : 1,
@@ -595,7 +599,7 @@ static void copy_dirty(struct p2m_mem *mem, const unsigned char *bitmap,
 			       p2m_page(mem, gfn), P2M_PAGE_SIZE);
 }
 
-/* Is the copy what it was made of?  A frame that nobody wrote to is not there. */
+/* Return: how many frames differ from their copies */
 static u64 wrong_copies(struct p2m_mem *mem, char *shadow)
 {
 	u64 gfn, wrong = 0;
@@ -618,8 +622,8 @@ static pid_t page_out_meanwhile(int fd)
 }
 
 /*
- * What a migration does: a copy of everything, then of what is dirty, over and
- * over; in the end with the guest stopped.  Then it is a copy.
+ * Do as a migration does: copy everything, then copy dirty frames again and
+ * again, the last time with the guest stopped.  Then the copy must be exact.
  */
 static void migrate(struct __test_metadata *_metadata, struct p2m_mem *mem,
 		    struct p2m_vm *vm, int vcpus, bool paging)
@@ -640,7 +644,7 @@ static void migrate(struct __test_metadata *_metadata, struct p2m_mem *mem,
 	for (; rounds < 2 * ROUNDS || p2m_vm_passes(vm) < PASSES; rounds++) {
 		copied += get(mem->fd, bitmap, P2M_DIRTY_CLEAN).dirty;
 		copy_dirty(mem, bitmap, shadow);
-		/* It writes meanwhile, in half of its rounds. */
+		/* In half of the rounds, give the guest time to write. */
 		if (rounds % 2)
 			usleep(5000);
 	}
@@ -668,7 +672,7 @@ TEST_F_TIMEOUT(dirty, a_migration_loses_no_write_with_paging, 60)
 	migrate(_metadata, &self->mem, &self->vm, 2, true);
 }
 
-/* As if by users that know nothing of each other */
+/* Start, get and stop, like users that know nothing of each other. */
 static pid_t turn_meanwhile(int fd)
 {
 	pid_t pid = p2m_fork();
@@ -725,7 +729,8 @@ TEST_F_TIMEOUT(dirty, the_vmm_may_be_killed_in_a_round, 60)
 			touch_all(&mem);
 			p2m_vm_create(&vm, &mem, 2, p2m_guest_worker);
 			p2m_vm_start(&vm);
-			TEST_ASSERT(!p2m_log_dirty(mem.fd, P2M_DIRTY_START), "start");
+			TEST_ASSERT(!p2m_log_dirty(mem.fd, P2M_DIRTY_START),
+				    "start");
 			for (;;)
 				get(mem.fd, bitmap, P2M_DIRTY_CLEAN);
 		}
@@ -761,8 +766,10 @@ TEST_F(dirty, while_it_is_off_there_is_enodata)
 		memset(is, 0xaa, sizeof(is));
 		arg = p2m_dirty_arg(0, NR_FRAMES, is, i ? P2M_DIRTY_CLEAN : 0);
 		before = arg;
-		EXPECT_EQ(-ENODATA, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
-		EXPECT_EQ(-ENODATA, p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
+		EXPECT_EQ(-ENODATA,
+			  p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
+		EXPECT_EQ(-ENODATA,
+			  p2m_call(self->mem.fd, P2M_DIRTY_GET, &arg));
 		EXPECT_EQ(0, memcmp(&before, &arg, sizeof(arg)));
 		EXPECT_EQ(0xaa, is[0]);
 		ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
@@ -845,8 +852,9 @@ static void *flickers(void *arg)
 }
 
 /*
- * The bitmap on a page that comes and goes, then the structure: whatever fails,
- * and when, what was written to is found by the first call that succeeds.
+ * In turns, the bitmap and the structure are on a page that comes and goes.  A
+ * call may fail at any point.  The first call that succeeds must find all
+ * frames that were written to.
  */
 TEST_F_TIMEOUT(dirty, a_result_that_cannot_be_delivered_loses_nothing, 60)
 {
@@ -873,9 +881,9 @@ TEST_F_TIMEOUT(dirty, a_result_that_cannot_be_delivered_loses_nothing, 60)
 			struct iovec from = { &arg, sizeof(arg) };
 			struct iovec to = { there, sizeof(arg) };
 
-			/* This fails, it does not raise a signal. */
-			if (!bitmap &&
-			    process_vm_writev(getpid(), &from, 1, &to, 1, 0) < 0)
+			/* This may fail, but it raises no signal. */
+			if (!bitmap && process_vm_writev(getpid(), &from, 1,
+							 &to, 1, 0) < 0)
 				ret = -EFAULT;
 			else
 				ret = p2m_call(self->mem.fd, P2M_DIRTY_GET,
