@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Pages of 2 MB: who is given one, who maps it as one, what takes it apart and
- * what puts it together; and that memory is right whatever of this happens.
+ * Pages of 2 MB: which frames get one, how it is mapped, how it is split, and
+ * how 512 pages become one again.  Memory must stay right through all of this.
  *
- * That something is mapped by 2 MB is the word of KVM's own statistics for the
- * guest's mapping, and of smaps for the VMM's.
+ * KVM's own statistics tell how much is mapped by 2 MB for the guest.  smaps
+ * tells it for the VMM.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,11 +20,11 @@
 #define CHUNKS		4
 #define NR_FRAMES	(CHUNKS * P2M_CHUNK)
 #define CHUNK_SIZE	(P2M_CHUNK * P2M_PAGE_SIZE)
-/* What a race must see at least */
+/* The least that a race must see */
 #define PASSES		p2m_rounds(3)
 #define SHATTERED	20
 
-/* How much of the mapping at @hva the processor maps by 2 MB, in chunks */
+/* How many chunks of the mapping at @hva the processor maps by 2 MB */
 static u64 chunks_mapped(void *hva)
 {
 	FILE *smaps = fopen("/proc/self/smaps", "r");
@@ -37,26 +37,27 @@ static u64 chunks_mapped(void *hva)
 		if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
 			there = start <= (unsigned long)hva &&
 				end > (unsigned long)hva;
-		else if (there && sscanf(line, "FilePmdMapped: %lu kB", &kb) == 1)
+		else if (there &&
+			 sscanf(line, "FilePmdMapped: %lu kB", &kb) == 1)
 			break;
 	}
 	fclose(smaps);
 	return kb * 1024 / CHUNK_SIZE;
 }
 
-/* What KVM maps for the guest by 2 MB, in chunks */
+/* How many chunks KVM maps for the guest by 2 MB */
 static u64 chunks_in_kvm(struct p2m_vm *vm)
 {
 	return vm_get_stat(vm->kvm, "pages_2m");
 }
 
-/* How many of so many chunks are mapped by 2 MB: none by some kernels */
+/* How many of these chunks are mapped by 2 MB: some kernels map none */
 static u64 by_2m(u64 chunks)
 {
 	return p2m_kernel_maps_2m() ? chunks : 0;
 }
 
-/* Maps frames anew, where the page tables have seen no page of 4 KB yet. */
+/* Map frames again: the new page tables have seen no page of 4 KB yet. */
 static void map_anew(struct p2m_mem *mem)
 {
 	void *hva;
@@ -67,7 +68,7 @@ static void map_anew(struct p2m_mem *mem)
 	TEST_ASSERT(hva == mem->hva, "mmap of the same again");
 }
 
-/* Puts a page's first words into a pipe by reference, which holds the page. */
+/* Put a page into a pipe by reference.  The pipe then holds the page. */
 static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
 {
 	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
@@ -95,7 +96,7 @@ FIXTURE_TEARDOWN(huge)
 	EXPECT_TRUE(p2m_all_freed());
 }
 
-/* ---- who is given 2 MB -------------------------------------------------- */
+/* ---- which frames get 2 MB ---------------------------------------------- */
 
 TEST_F(huge, a_touch_gives_its_chunk_one_page)
 {
@@ -132,7 +133,7 @@ TEST_F(huge, a_chunk_partly_past_the_end_gets_4k)
 	EXPECT_EQ(mem.nr, p2m_stats(mem.fd).zeroed);
 	EXPECT_EQ(by_2m(1), chunks_mapped(mem.hva));
 
-	/* It stays so when the guest grows. */
+	/* The chunk keeps its pages of 4 KB when the guest grows. */
 	rest = p2m_map_huge(mem.fd, P2M_CHUNK, 2 * P2M_CHUNK);
 	WRITE_ONCE(*(u64 *)(rest + 200 * P2M_PAGE_SIZE), 1);
 	EXPECT_EQ(mem.nr + 1, p2m_stats(mem.fd).zeroed);
@@ -152,7 +153,7 @@ TEST_F(huge, a_mapping_with_a_part_of_the_chunk_gets_4k)
 	ASSERT_EQ(0, munmap(part, CHUNK_SIZE - P2M_PAGE_SIZE));
 }
 
-/* Where the address is 4 KB off, there is no 2 MB to map. */
+/* If the address is 4 KB off, no page of 2 MB can be mapped there. */
 TEST_F(huge, a_mapping_off_by_a_page_gets_4k)
 {
 	struct p2m_mem mem = { .fd = p2m_open(), .nr = P2M_CHUNK, .tag = 1 };
@@ -178,7 +179,7 @@ TEST_F(huge, a_mapping_off_by_a_page_gets_4k)
 	ASSERT_EQ(0, munmap(space, 3 * CHUNK_SIZE));
 }
 
-/* What memory.max leaves is too little for 2 MB, and enough for a few pages. */
+/* memory.max leaves too little for 2 MB, and enough for a few pages. */
 static int touch_with_little_memory(const char *cgroup)
 {
 	struct p2m_mem mem;
@@ -227,7 +228,7 @@ TEST_F(huge, where_there_is_no_page_of_2m_there_is_one_of_4k)
 	ASSERT_EQ(0, rmdir(cgroup));
 }
 
-/* ---- what KVM maps ------------------------------------------------------ */
+/* ---- mappings by KVM ---------------------------------------------------- */
 
 TEST_F_TIMEOUT(huge, kvm_maps_2m_where_frame_and_address_agree, 60)
 {
@@ -251,7 +252,7 @@ TEST_F_TIMEOUT(huge, kvm_maps_4k_where_they_do_not_agree, 60)
 	p2m_vm_create(&self->vm, &off, 1, p2m_guest_worker);
 	p2m_vm_run_passes(&self->vm, 2);
 	EXPECT_EQ(0, chunks_in_kvm(&self->vm));
-	/* The VMM's mapping is none the worse for it. */
+	/* The VMM's mapping still has 2 MB. */
 	EXPECT_EQ(by_2m(2), chunks_mapped(self->mem.hva));
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 	p2m_vm_destroy(&self->vm);
@@ -271,7 +272,7 @@ TEST_F_TIMEOUT(huge, kvm_maps_4k_where_the_vmm_said_nohugepage, 60)
 	p2m_mem_close(&mem);
 }
 
-/* ---- what takes it apart ------------------------------------------------ */
+/* ---- how it is split ---------------------------------------------------- */
 
 TEST_F(huge, paging_out_one_frame_leaves_511_pages)
 {
@@ -279,7 +280,8 @@ TEST_F(huge, paging_out_one_frame_leaves_511_pages)
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
-	ASSERT_EQ(1, p2m_move(self->mem.fd, P2M_PAGE_OUT, P2M_CHUNK + 7, 1).done);
+	ASSERT_EQ(1, p2m_move(self->mem.fd, P2M_PAGE_OUT,
+			      P2M_CHUNK + 7, 1).done);
 	stats = p2m_stats(self->mem.fd);
 	EXPECT_EQ(1, stats.shattered);
 	EXPECT_EQ(1, stats.paged);
@@ -314,7 +316,7 @@ TEST_F(huge, of_a_chunk_never_written_zeroes_come_back)
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, P2M_CHUNK));
 }
 
-/* A reference to any part of the page is one to all of it. */
+/* A reference to any part of the page holds all of it. */
 TEST_F(huge, a_chunk_is_busy_while_a_part_is_held)
 {
 	struct p2m_range range;
@@ -335,14 +337,14 @@ TEST_F(huge, a_chunk_is_busy_while_a_part_is_held)
 	EXPECT_EQ(0, stats.shattered);
 	EXPECT_EQ(NR_FRAMES, stats.resident);
 
-	/* It is the same page still: the holder sees a write through us. */
+	/* It is still the same page: its holder sees our write. */
 	p2m_page(&self->mem, 9)[0] ^= 1;
 	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->mem, 9), sizeof(words)));
 	p2m_page(&self->mem, 9)[0] ^= 1;
 
-	/* Read, it is nobody's any more; and the others never were. */
+	/* The pipe is read, so nobody holds the page any more. */
 	range = p2m_move(self->mem.fd, P2M_PAGE_OUT, 3, 2);
 	EXPECT_EQ(2, range.done);
 	EXPECT_EQ(0, range.busy);
@@ -370,7 +372,7 @@ TEST_F(huge, what_is_held_does_not_keep_the_rest_from_going)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 }
 
-/* The VMM may do to its mapping what it likes. */
+/* The VMM may change its mapping in any way. */
 TEST_F(huge, the_mapping_may_be_cut_protected_moved_and_forked)
 {
 	struct p2m_mem *mem = &self->mem;
@@ -390,7 +392,8 @@ TEST_F(huge, the_mapping_may_be_cut_protected_moved_and_forked)
 	moved = mmap(NULL, CHUNK_SIZE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
 		     -1, 0);
 	ASSERT_NE(MAP_FAILED, moved);
-	ASSERT_EQ(moved, mremap(mem->hva + 3 * CHUNK_SIZE, CHUNK_SIZE, CHUNK_SIZE,
+	ASSERT_EQ(moved, mremap(mem->hva + 3 * CHUNK_SIZE,
+				CHUNK_SIZE, CHUNK_SIZE,
 				MREMAP_MAYMOVE | MREMAP_FIXED, moved));
 	again = p2m_map_huge(mem->fd, 3 * P2M_CHUNK, P2M_CHUNK);
 	ASSERT_EQ(0, memcmp(moved, again, CHUNK_SIZE));
@@ -409,7 +412,7 @@ TEST_F(huge, the_mapping_may_be_cut_protected_moved_and_forked)
 	ASSERT_EQ(0, munmap(again, CHUNK_SIZE));
 }
 
-/* ---- what puts it together ---------------------------------------------- */
+/* ---- how 512 pages become one ------------------------------------------- */
 
 FIXTURE(small)
 {
@@ -452,7 +455,7 @@ TEST_F_TIMEOUT(small, collapse_gives_512_pages_one, 60)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
 
-	/* And there is nothing more to do. */
+	/* Nothing is left to do. */
 	EXPECT_EQ(0, p2m_move(self->mem.fd, P2M_COLLAPSE, 0, NR_FRAMES).done);
 	EXPECT_EQ(CHUNKS, p2m_stats(self->mem.fd).collapsed);
 }
@@ -474,7 +477,7 @@ TEST_F(small, collapse_passes_over_what_is_not_512_pages)
 	struct p2m_mem *mem = &self->mem;
 	struct p2m_range range;
 
-	/* Chunk 0 lacks a frame, of chunk 1 one is out, 2 is empty, 3 is full. */
+	/* Chunk 0 lacks a frame, 1 has one paged out, 2 is empty, 3 is full. */
 	p2m_mem_fill(mem, 0, P2M_CHUNK - 1);
 	p2m_mem_fill(mem, P2M_CHUNK, P2M_CHUNK);
 	p2m_mem_fill(mem, 3 * P2M_CHUNK, P2M_CHUNK);
@@ -497,7 +500,7 @@ TEST_F(small, collapse_stops_at_max_frames)
 		.size = sizeof(range), .nr = NR_FRAMES, .max = P2M_CHUNK + 1,
 	};
 
-	/* Chunks are not done by halves. */
+	/* A chunk is collapsed as a whole or not at all. */
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_COLLAPSE, &range));
 	EXPECT_EQ(2 * P2M_CHUNK, range.done);
@@ -519,7 +522,7 @@ TEST_F(small, a_chunk_of_which_a_page_is_held_is_not_collapsed)
 	EXPECT_EQ(P2M_CHUNK, range.busy);
 	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
 
-	/* The holder's page is the guest's. */
+	/* The held page is still the guest's. */
 	p2m_page(&self->mem, P2M_CHUNK + 9)[0] ^= 1;
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->mem, P2M_CHUNK + 9),
@@ -541,7 +544,8 @@ TEST_F(small, what_was_collapsed_may_be_shattered_and_collapsed_again)
 		ASSERT_EQ(P2M_CHUNK, p2m_move_all(self->mem.fd, P2M_COLLAPSE));
 		map_anew(&self->mem);
 		ASSERT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, P2M_CHUNK));
-		ASSERT_EQ(64, p2m_move(self->mem.fd, P2M_PAGE_OUT, 64, 64).done);
+		ASSERT_EQ(64, p2m_move(self->mem.fd, P2M_PAGE_OUT,
+				       64, 64).done);
 		ASSERT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, P2M_CHUNK));
 		EXPECT_EQ(round, p2m_stats(self->mem.fd).shattered);
 		EXPECT_EQ(round, p2m_stats(self->mem.fd).collapsed);
@@ -550,7 +554,7 @@ TEST_F(small, what_was_collapsed_may_be_shattered_and_collapsed_again)
 
 /* ---- races -------------------------------------------------------------- */
 
-/* Of the chunks in turn, one frame goes out. */
+/* One frame of each chunk goes out, chunk after chunk. */
 TEST_F_TIMEOUT(huge, vcpus_run_on_while_their_chunks_are_shattered, 60)
 {
 	u64 gone = 0, chunk;
@@ -559,7 +563,7 @@ TEST_F_TIMEOUT(huge, vcpus_run_on_while_their_chunks_are_shattered, 60)
 	p2m_vm_run_passes(&self->vm, 1);
 	EXPECT_EQ(by_2m(CHUNKS), chunks_in_kvm(&self->vm));
 	p2m_vm_start(&self->vm);
-	/* A vCPU may be about to map the page, and hold it for that moment. */
+	/* A vCPU that is about to map the page holds it for a moment. */
 	for (chunk = 0; chunk < CHUNKS; chunk += gone)
 		gone = p2m_move(self->mem.fd, P2M_PAGE_OUT,
 				chunk * P2M_CHUNK + 77, 1).done;
@@ -572,7 +576,7 @@ TEST_F_TIMEOUT(huge, vcpus_run_on_while_their_chunks_are_shattered, 60)
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 }
 
-/* Holds a frame of the first chunk for an instant, again and again. */
+/* Hold a frame of the first chunk for an instant, again and again. */
 static void *pester(void *arg)
 {
 	struct p2m_mem *mem = arg;
@@ -582,16 +586,16 @@ static void *pester(void *arg)
 		struct iovec there = { p2m_page(mem, gfn++ % P2M_CHUNK), 32 };
 		struct iovec here = { words, sizeof(words) };
 
-		TEST_ASSERT(process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 32,
-			    "process_vm_readv");
+		TEST_ASSERT(process_vm_readv(getpid(), &here, 1, &there, 1,
+					     0) == 32, "process_vm_readv");
 		pthread_testcancel();
 	}
 	return NULL;
 }
 
 /*
- * Everything with the same chunks at once.  Chunks of which all pages are there
- * are collapsed; and shattered by the next frame that goes out.
+ * All of these meet at the same chunks.  A chunk with all its pages is
+ * collapsed, and the next frame that goes out shatters it.
  */
 TEST_F_TIMEOUT(huge, writing_paging_collapsing_and_pinning_may_race, 90)
 {
@@ -633,7 +637,7 @@ TEST_F_TIMEOUT(huge, writing_paging_collapsing_and_pinning_may_race, 90)
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 }
 
-/* Many mappings of one guest, some by 2 MB and some by 4 KB, are one memory. */
+/* Mappings of one guest, by 2 MB and by 4 KB, show the same memory. */
 TEST_F(huge, mappings_of_both_kinds_see_the_same)
 {
 	struct p2m_mem small = self->mem;
@@ -651,8 +655,8 @@ TEST_F(huge, mappings_of_both_kinds_see_the_same)
 }
 
 /*
- * The least time, of some, that making all frames clean takes, when the last one of
- * each chunk, and no other, is mapped and dirty
+ * Only the last frame of each chunk is mapped and dirty.  Return: the least
+ * time, of several, to make all frames clean
  */
 static u64 time_to_clean(struct p2m_mem *mem)
 {
@@ -664,7 +668,8 @@ static u64 time_to_clean(struct p2m_mem *mem)
 	};
 	struct timespec start;
 
-	TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_START, &on), "P2M_DIRTY_START");
+	TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_START, &on),
+		    "P2M_DIRTY_START");
 	for (i = 0; i < 8; i++) {
 		for (gfn = P2M_CHUNK - 1; gfn < NR_FRAMES; gfn += P2M_CHUNK)
 			p2m_page(mem, gfn)[0]++;
@@ -673,13 +678,14 @@ static u64 time_to_clean(struct p2m_mem *mem)
 			    "P2M_DIRTY_GET");
 		ns = timespec_to_ns(timespec_elapsed(start));
 		least = ns < least ? ns : least;
-		TEST_ASSERT(dirty.dirty == CHUNKS, "%llu are dirty", dirty.dirty);
+		TEST_ASSERT(dirty.dirty == CHUNKS, "%llu are dirty",
+			    dirty.dirty);
 	}
 	TEST_ASSERT(!p2m_call(mem->fd, P2M_DIRTY_STOP, &on), "P2M_DIRTY_STOP");
 	return least;
 }
 
-/* Whatever is looked at of a page of 2 MB, it is not looked at for each frame. */
+/* A call looks once at a page of 2 MB, not once for each frame of it. */
 TEST_F(huge, to_unmap_a_split_page_costs_no_more_than_512_pages)
 {
 	struct p2m_mem small;
