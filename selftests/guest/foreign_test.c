@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Foreign mappings: another process sees a guest's frames, and may write to them.
- * They are busy meanwhile, nothing else is, and nothing is left afterwards.  So
- * are frames whose pages the kernel was asked to pin.
+ * Foreign mappings: another process sees a guest's frames, and may write to
+ * them.  Meanwhile these frames are busy and no others are, and nothing is left
+ * afterwards.  The same holds for frames whose pages the kernel pins.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +29,7 @@
 #define SOL_XDP		283
 #endif
 
-/* linux/io_uring.h does not go with the headers that KVM's tests need. */
+/* linux/io_uring.h cannot be used with the headers that KVM's tests need. */
 #define IORING_REGISTER_BUFFERS	0
 #define IO_URING_PARAMS_SIZE	120
 
@@ -43,13 +43,13 @@ static struct p2m_foreign foreign_arg(u64 gfn, u64 nr, u32 flags)
 	};
 }
 
-/* A descriptor, which must be had */
+/* Return: a descriptor.  The call must succeed. */
 static int foreign(int fd, u64 gfn, u64 nr, u32 flags)
 {
 	struct p2m_foreign arg;
 	int ret;
 
-	/* A vCPU's fault may have its fingers on a page of 2 MB. */
+	/* A vCPU's fault may hold a page of 2 MB. */
 	do {
 		arg = foreign_arg(gfn, nr, flags);
 		ret = p2m_call(fd, P2M_FOREIGN_MAP, &arg);
@@ -66,7 +66,7 @@ static u64 *map(int fd, u64 nr, int prot)
 	return p;
 }
 
-/* What can be paged out now; the rest of the guest is in the store already. */
+/* Page out all that can go now.  The rest of the guest is out already. */
 static struct p2m_range out(int fd)
 {
 	return p2m_move(fd, P2M_PAGE_OUT, 0, NR_FRAMES);
@@ -111,10 +111,10 @@ FIXTURE_TEARDOWN(foreign)
 }
 
 /* ------------------------------------------------------------------ */
-/* What it is                                                          */
+/* Basics                                                              */
 /* ------------------------------------------------------------------ */
 
-/* Adds one to what it finds in word 1 of each frame, and leaves that in word 2. */
+/* Read word 1 of each frame, and write that plus 1 to word 2. */
 static void guest_answers(u64 tag, u64 id, u64 nr)
 {
 	u64 gfn;
@@ -141,7 +141,7 @@ TEST_F(foreign, another_process_and_the_guest_see_each_others_writes)
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pipes));
 	pid = p2m_fork();
 	if (!pid) {
-		/* Takes the VMM's descriptor, as p2mctl does. */
+		/* Take the VMM's descriptor, as p2mctl does. */
 		fd = foreign(p2m_take_fd(getppid(), self->mem.fd), 3, 700, 0);
 		there = map(fd, 700, PROT_READ | PROT_WRITE);
 		for (round = 1; round < 4; round++) {
@@ -158,7 +158,7 @@ TEST_F(foreign, another_process_and_the_guest_see_each_others_writes)
 	}
 	for (round = 1; round < 4; round++) {
 		ASSERT_EQ(1, read(pipes[0], &byte, 1));
-		/* Whatever can go is away, and comes back. */
+		/* All frames that can be paged out are, and come back. */
 		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
 		p2m_vm_run_passes(&self->vm, 1);
 		for (gfn = 0; gfn < NR_FRAMES; gfn++)
@@ -186,7 +186,7 @@ TEST_F(foreign, its_frames_are_busy_and_no_others)
 	EXPECT_EQ(P2M_CHUNK, range.busy);
 	EXPECT_EQ(NR_FRAMES - P2M_CHUNK, range.done);
 
-	/* The mapping is as good as the descriptor, and touched or not. */
+	/* A mapping keeps them like the descriptor, even if untouched. */
 	there = map(fd, P2M_CHUNK, PROT_READ | PROT_WRITE);
 	close(fd);
 	EXPECT_EQ(P2M_CHUNK, out(self->mem.fd).busy);
@@ -195,7 +195,7 @@ TEST_F(foreign, its_frames_are_busy_and_no_others)
 	EXPECT_EQ(0, memcmp(there, p2m_page(&self->mem, 5),
 			    P2M_CHUNK * P2M_PAGE_SIZE));
 
-	/* A part of it keeps it all. */
+	/* A part of the mapping keeps all frames. */
 	munmap(there, (P2M_CHUNK - 1) * P2M_PAGE_SIZE);
 	EXPECT_EQ(P2M_CHUNK, out(self->mem.fd).busy);
 	munmap(there + (P2M_CHUNK - 1) * P2M_WORDS, P2M_PAGE_SIZE);
@@ -294,7 +294,7 @@ TEST_F(foreign, what_may_be_written_to_stays_dirty)
 }
 
 /* ------------------------------------------------------------------ */
-/* Its life                                                            */
+/* Lifetime                                                            */
 /* ------------------------------------------------------------------ */
 
 static pid_t map_for_ever(struct p2m_mem *mem, u64 gfn, u64 nr)
@@ -309,7 +309,7 @@ static pid_t map_for_ever(struct p2m_mem *mem, u64 gfn, u64 nr)
 	if (!pid) {
 		fd = foreign(mem->fd, gfn, nr, 0);
 		there = map(fd, nr, PROT_READ | PROT_WRITE);
-		/* Of the guest, it has nothing but that. */
+		/* This process keeps nothing else of the guest. */
 		munmap(mem->hva, mem->nr * P2M_PAGE_SIZE);
 		close(mem->fd);
 		close(fd);
@@ -339,7 +339,7 @@ TEST_F_TIMEOUT(foreign, one_that_lives_for_ever_is_in_nobodys_way, 60)
 		ASSERT_EQ(gfn, p2m_page(&self->mem, P2M_CHUNK - 8 + gfn)[7]);
 	p2m_vm_destroy(&self->vm);
 
-	/* Paging of everything else, all of the guest at once, other mappings */
+	/* Paging of the rest, log-dirty of all, and other mappings go on. */
 	p2m_mem_nonzero_pages(&self->mem, 0, NR_FRAMES);
 	range = out(self->mem.fd);
 	EXPECT_EQ(16, range.busy);
@@ -349,7 +349,7 @@ TEST_F_TIMEOUT(foreign, one_that_lives_for_ever_is_in_nobodys_way, 60)
 	close(foreign(self->mem.fd, 0, NR_FRAMES, 0));
 	EXPECT_TRUE(p2m_is_alive(pid));
 
-	/* Killed, it is gone. */
+	/* When its process is killed, the mapping is gone. */
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(-SIGKILL, p2m_wait(pid));
 	EXPECT_EQ(0, out(self->mem.fd).busy);
@@ -369,7 +369,7 @@ TEST_F(foreign, the_guest_may_go_first)
 	EXPECT_EQ(0, p2m_totals().guests);
 	EXPECT_EQ(16, p2m_totals().pages);
 
-	/* It can be mapped even now; and whoever gets memory, gets other. */
+	/* It can be mapped even now.  Another guest gets other pages. */
 	there = map(fd, 16, PROT_READ | PROT_WRITE);
 	p2m_mem_open(&other, NR_FRAMES);
 	p2m_mem_fill(&other, 0, NR_FRAMES);
@@ -418,7 +418,7 @@ TEST_F_TIMEOUT(foreign, a_guest_may_be_killed_first, 60)
 	close(pipes[1]);
 }
 
-/* Maps some frames or others, adds one to a word of its own, and lets them go. */
+/* Map frames, part by part, write to a word of its own in each, and unmap. */
 static pid_t map_meanwhile(struct p2m_mem *mem, u64 writer)
 {
 	u64 gfn, nr, pass, i, *there;
@@ -492,7 +492,7 @@ TEST_F(foreign, spliced_pages_are_busy_until_the_pipe_is_read)
 	ASSERT_LE(iov.iov_len, fcntl(pipes[1], F_SETPIPE_SZ, iov.iov_len));
 	ASSERT_EQ(iov.iov_len, vmsplice(pipes[1], &iov, 1, 0));
 	range = out(self->mem.fd);
-	/* A reference to a part of a large page is one to all of it. */
+	/* A reference to a part of a large page holds all of it. */
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : PINNED, range.busy);
 	EXPECT_EQ(NR_FRAMES, range.busy + range.done);
 	for (i = 0; i < PINNED; i++) {
@@ -506,7 +506,7 @@ TEST_F(foreign, spliced_pages_are_busy_until_the_pipe_is_read)
 	close(pipes[1]);
 }
 
-/* An AF_XDP socket's memory is pinned, for writing and for long (FOLL_LONGTERM). */
+/* An AF_XDP socket pins its memory for writing and for long (FOLL_LONGTERM). */
 static int pin_by_socket(void *where, u64 nr)
 {
 	struct xdp_umem_reg reg = {
@@ -528,9 +528,9 @@ static int pin_by_socket(void *where, u64 nr)
 }
 
 /*
- * Newer kernels do not pin for long what is mapped so that somebody hears of the
- * first write to a page (that has ->page_mkwrite, as ours does).  Does this one?
- * A perf event's buffer is mapped so, too.
+ * Newer kernels do not pin pages for long if their mapping has ->page_mkwrite,
+ * which is called at the first write to a page.  Our mappings have it, and so
+ * has that of a perf event's buffer.  Try whether this kernel pins the buffer.
  */
 static bool kernel_pins_for_long(void)
 {
@@ -543,10 +543,10 @@ static bool kernel_pins_for_long(void)
 	void *pages;
 
 	TEST_ASSERT(event >= 0, "perf_event_open");
-	pages = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     event, 0);
+	pages = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED, event, 0);
 	TEST_ASSERT(pages != MAP_FAILED, "mmap of a perf event");
-	/* The first one: the others cannot be written to. */
+	/* Only the first page can be written to. */
 	fd = pin_by_socket(pages, 1);
 	TEST_ASSERT(fd >= 0 || fd == -EFAULT, "perf's page: %s", strerror(-fd));
 	if (fd >= 0)
@@ -575,14 +575,14 @@ TEST_F(foreign, pages_pinned_for_long_are_busy_where_the_kernel_pins_them)
 	EXPECT_EQ(variant->huge ? P2M_CHUNK : PINNED, range.busy);
 	EXPECT_EQ(NR_FRAMES, range.busy + range.done);
 	close(fd);
-	/* The socket is taken apart after it was closed. */
+	/* The kernel frees the socket's memory some time after close(). */
 	for (i = 0; i < 1000 && out(self->mem.fd).busy; i++)
 		usleep(10000);
 	EXPECT_EQ(0, out(self->mem.fd).busy);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
 }
 
-/* Older kernels take no file's pages as fixed buffers; newer ones pin them, or not. */
+/* Older kernels refuse a file's pages as fixed buffers; newer ones may pin. */
 TEST_F(foreign, fixed_buffers_of_io_uring_are_busy_or_refused)
 {
 	struct iovec iov = { self->mem.hva, 16 * P2M_PAGE_SIZE };
@@ -593,7 +593,8 @@ TEST_F(foreign, fixed_buffers_of_io_uring_are_busy_or_refused)
 	fd = syscall(SYS_io_uring_setup, 4, params);
 	if (fd < 0)
 		SKIP(return, "the kernel has no io_uring");
-	ret = syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov, 1);
+	ret = syscall(SYS_io_uring_register, fd, IORING_REGISTER_BUFFERS, &iov,
+		      1);
 	if (ret < 0) {
 		EXPECT_EQ(kernel_pins_for_long() ? EOPNOTSUPP : EFAULT, errno);
 		EXPECT_EQ(0, out(self->mem.fd).busy);
@@ -615,7 +616,8 @@ TEST_F(foreign, bad_ranges_change_nothing)
 		int error;
 	} bad[] = {
 		{ 0, 0, EINVAL }, { 0, P2M_FOREIGN_MAX + 1, EINVAL },
-		{ 0, ~0ULL, EINVAL }, { ~0ULL, 1, EINVAL }, { 2, ~0ULL, EINVAL },
+		{ 0, ~0ULL, EINVAL }, { ~0ULL, 1, EINVAL },
+		{ 2, ~0ULL, EINVAL },
 		{ P2M_MAX_GFNS, 1, EINVAL }, { P2M_MAX_GFNS - 1, 2, EINVAL },
 		{ NR_FRAMES, 1, ERANGE }, { NR_FRAMES - 1, 2, ERANGE },
 		{ 0, NR_FRAMES + 1, ERANGE }, { P2M_MAX_GFNS - 1, 1, ERANGE },
@@ -654,7 +656,8 @@ TEST(a_referenced_page_of_2m_is_ebusy)
 
 	ASSERT_TRUE(p2m_all_freed());
 	p2m_mem_open(&mem, NR_FRAMES);
-	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE, MADV_HUGEPAGE));
+	ASSERT_EQ(0, madvise(mem.hva, NR_FRAMES * P2M_PAGE_SIZE,
+			     MADV_HUGEPAGE));
 	iov = (struct iovec){ mem.hva, P2M_PAGE_SIZE };
 	p2m_mem_fill(&mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, pipe(pipes));
@@ -692,7 +695,8 @@ TEST_F(foreign, mmap_refuses_what_is_not_there)
 		u64 first, nr;
 		int flags;
 	} bad[] = {
-		{ 0, 5, MAP_SHARED }, { 4, 1, MAP_SHARED }, { 3, 2, MAP_SHARED },
+		{ 0, 5, MAP_SHARED }, { 4, 1, MAP_SHARED },
+		{ 3, 2, MAP_SHARED },
 		{ (1UL << 51) - 1, 2, MAP_SHARED }, { 0, 4, MAP_PRIVATE },
 	};
 	int i, fd = foreign(self->mem.fd, 0, 4, 0);
@@ -710,7 +714,7 @@ TEST_F(foreign, mmap_refuses_what_is_not_there)
 				     5 * P2M_PAGE_SIZE, MREMAP_MAYMOVE));
 	EXPECT_EQ(EFAULT, errno);
 	munmap(there, 4 * P2M_PAGE_SIZE);
-	/* It is no guest, and takes no calls. */
+	/* The descriptor is not a guest, and takes no calls. */
 	EXPECT_EQ(-ENOTTY, p2m_call(fd, P2M_GET_INFO,
 				    &(struct p2m_info){ .size = 32 }));
 	close(fd);
