@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Calls that look at, or hold, all of a guest: what comes meanwhile is not missed,
- * they can be killed, and they take no memory for what is not there.
+ * Calls that look at all of a guest, or hold all of it.  They must not miss
+ * frames that come meanwhile, they can be killed, and they must take no memory
+ * for frames that are not there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,15 +18,18 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* Of a guest whose calls take a while; not more than P2M_DIRTY_GET looks at */
+/* Calls on so many take a while, but one P2M_DIRTY_GET can look at all. */
 #define CHUNKS		1024
 #define FRAMES		(CHUNKS * P2M_CHUNK)
 
 /* ------------------------------------------------------------------ */
-/* What is not there                                                   */
+/* Frames that are not there                                           */
 /* ------------------------------------------------------------------ */
 
-/* In each of 8,192 GB, of which nothing is there: nodes of the range lock are 4 KB. */
+/*
+ * Ask in each of 8,192 GB.  Nothing is there, and a node of the range lock
+ * would take 4 KB.
+ */
 TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 {
 	struct p2m_pager_attach attach = {
@@ -55,7 +59,8 @@ TEST(to_ask_about_frames_that_are_not_there_takes_no_memory)
 			.source_gfn = dirty.gfn, .client_gfn = dirty.gfn + 1,
 		};
 		struct p2m_page page = {
-			.size = sizeof(page), .gfn = dirty.gfn, .addr = (u64)&bits,
+			.size = sizeof(page), .gfn = dirty.gfn,
+			.addr = (u64)&bits,
 		};
 
 		bits = 0xff;
@@ -90,7 +95,7 @@ TEST(a_start_takes_no_memory_for_what_waits_for_its_page)
 	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_START));
 	EXPECT_GT(p2m_mem_free() + (32UL << 20), before);
 
-	/* As long as it is on, a touch gets 4 KB; after that, 2 MB again. */
+	/* While log-dirty is on, a touch gets 4 KB; afterwards 2 MB again. */
 	WRITE_ONCE(*p2m_page(&mem, 7), 7);
 	EXPECT_EQ(1, p2m_stats(mem.fd).resident);
 	ASSERT_EQ(0, p2m_log_dirty(mem.fd, P2M_DIRTY_STOP));
@@ -105,7 +110,7 @@ TEST(a_start_takes_no_memory_for_what_waits_for_its_page)
 /* While somebody holds all of it                                      */
 /* ------------------------------------------------------------------ */
 
-/* Chunks with one page each: an audit of them takes a while. */
+/* Each chunk has one page.  An audit of so many chunks takes a while. */
 static void sparse_open(struct p2m_mem *mem, u64 chunks)
 {
 	u64 i;
@@ -120,7 +125,7 @@ struct call {
 	int fd;
 	unsigned long cmd;
 	void *arg;
-	int cpu;		/* where, or -1 */
+	int cpu;		/* where the thread runs, or -1 */
 	int ret;
 	bool made;
 	bool done;
@@ -170,8 +175,9 @@ static int end_call(struct call *call)
 }
 
 /*
- * Make a call while an audit holds all of the guest.  Returns true if it waits
- * for the audit; false if the audit was too quick or too slow, and both are over.
+ * Make a call while an audit holds all of the guest.  Return: true if the call
+ * waits for the audit.  False if the audit was too quick or too slow; then both
+ * have ended.
  */
 static bool make_call_in_audit(struct call *audit, struct call *call)
 {
@@ -190,7 +196,7 @@ static bool make_call_in_audit(struct call *audit, struct call *call)
 	return false;
 }
 
-/* Lets nobody else run on a CPU. */
+/* A thread that lets no other thread run on a CPU */
 struct hog {
 	int cpu;
 	bool runs;
@@ -241,7 +247,7 @@ static void two_cpus(int *one, int *two)
 	}
 }
 
-/* Frames of type logdirty */
+/* How many frames are of type logdirty */
 static u64 logdirty(int fd)
 {
 	return p2m_audit(fd).types[2];
@@ -276,8 +282,9 @@ FIXTURE_TEARDOWN(held)
 }
 
 /*
- * The stop waits for an audit, and is kept from running when that has ended,
- * until the guest has grown and a frame was read that was not there before.
+ * The stop waits for an audit.  When the audit has ended, the stop is kept from
+ * running until the guest has grown and a new frame was read.  The stop must
+ * hold for that frame too.
  */
 TEST_F_TIMEOUT(held, a_stop_is_for_frames_that_came_while_it_waited, 60)
 {
@@ -319,7 +326,7 @@ TEST_F_TIMEOUT(held, a_stop_is_for_frames_that_came_while_it_waited, 60)
 	EXPECT_TRUE(late);
 }
 
-/* A bitmap that can be taken away when the kernel is about to write to it */
+/* A bitmap that can be taken away just when the kernel writes to it */
 struct bitmap {
 	void *page;
 	int uffd;
@@ -342,7 +349,7 @@ static void bitmap_open(struct bitmap *bitmap)
 		    "UFFDIO_REGISTER");
 }
 
-/* From now on whoever writes to it waits. */
+/* From now on a write to it waits. */
 static void bitmap_stall(struct bitmap *bitmap)
 {
 	TEST_ASSERT(!madvise(bitmap->page, P2M_PAGE_SIZE, MADV_DONTNEED),
@@ -366,8 +373,8 @@ static void bitmap_take_away(struct bitmap *bitmap)
 }
 
 /*
- * The call has made the frames clean, and cannot say so; meanwhile a sweep has
- * made one entry of what were 512.
+ * The call has made the frames clean, and cannot say so.  Meanwhile a sweep has
+ * made one entry of 512.  The frames must be dirty again.
  */
 TEST_F_TIMEOUT(held, what_was_swept_before_a_failed_delivery_is_dirty_again, 60)
 {
@@ -386,7 +393,7 @@ TEST_F_TIMEOUT(held, what_was_swept_before_a_failed_delivery_is_dirty_again, 60)
 	call.fd = self->mem.fd;
 	ASSERT_EQ(0, p2m_log_dirty(self->mem.fd, P2M_DIRTY_START));
 	for (tries = 0; tries < 20 && !waits; tries++) {
-		/* In the first chunk all is zero again, and one frame is dirty. */
+		/* The first chunk is all zero again, with dirty frames. */
 		WRITE_ONCE(*p2m_page(&self->mem, 0), 0);
 		WRITE_ONCE(*p2m_page(&self->mem, 5), 5);
 		WRITE_ONCE(*p2m_page(&self->mem, 5), 0);
@@ -417,7 +424,7 @@ TEST_F_TIMEOUT(held, what_was_swept_before_a_failed_delivery_is_dirty_again, 60)
 /* Killed in the middle                                                */
 /* ------------------------------------------------------------------ */
 
-/* The arguments of a call by a process that is killed, where all can see them */
+/* Arguments of a call by a process that is killed; all processes see them */
 struct victim {
 	bool done;
 	union {
@@ -452,7 +459,7 @@ FIXTURE_TEARDOWN(killed)
 
 #define TRIES	20
 
-/* Does a process hold any of a guest? */
+/* Does a process hold any part of a guest? */
 static bool holds(pid_t pid)
 {
 	FILE *file = fopen("/sys/kernel/debug/p2m_rangelock/held", "r");
@@ -467,7 +474,7 @@ static bool holds(pid_t pid)
 	return found;
 }
 
-/* Kill a process that makes a call, some time after it has got the guest. */
+/* Kill a process that makes a call, some time after it holds the guest. */
 static void kill_in_call(int fd, unsigned long cmd, struct victim *victim,
 			 int try)
 {
@@ -510,7 +517,7 @@ static void touch_chunks(struct p2m_mem *mem)
 		WRITE_ONCE(*p2m_page(mem, gfn), 2);
 }
 
-/* How many frames are dirty?  Those that have a page are the first of each chunk. */
+/* How many frames are dirty?  Only the first frame of each chunk has a page. */
 static u64 dirty(int fd, unsigned char *bitmap)
 {
 	struct p2m_dirty arg = p2m_dirty_arg(0, FRAMES, bitmap, 0);
@@ -530,11 +537,14 @@ TEST_F_TIMEOUT(killed, an_audit_ends, 60)
 	int try, cut = 0;
 
 	for (try = 0; try < TRIES && !cut; try++) {
-		victim->audit = (struct p2m_audit){ .size = sizeof(victim->audit) };
+		victim->audit = (struct p2m_audit){
+			.size = sizeof(victim->audit),
+		};
 		kill_in_call(self->mem.fd, P2M_AUDIT, victim, 0);
-		/* It does not say what it has not found. */
+		/* An audit that was cut short reports nothing. */
 		cut += !victim->audit.pages;
-		EXPECT_TRUE(!victim->audit.pages || victim->audit.pages == CHUNKS);
+		EXPECT_TRUE(!victim->audit.pages ||
+			    victim->audit.pages == CHUNKS);
 	}
 	EXPECT_LT(0, cut);
 }
@@ -571,7 +581,7 @@ TEST_F_TIMEOUT(killed, a_start_leaves_pages_of_2m_as_they_were, 60)
 	for (u64 gfn = 0; gfn < nr; gfn += P2M_CHUNK)
 		WRITE_ONCE(*p2m_page(&mem, gfn), 1);
 	ASSERT_EQ(nr, p2m_stats(mem.fd).resident);
-	/* All of it, but on kernels on which all mappings are 4 KB. */
+	/* All of it, except on kernels where all mappings are 4 KB. */
 	mapped = mapped_huge();
 	for (try = 0; try < TRIES && !cut; try++) {
 		victim->turn = (struct p2m_dirty_switch){ .size = 8 };
@@ -587,7 +597,8 @@ TEST_F_TIMEOUT(killed, a_start_leaves_pages_of_2m_as_they_were, 60)
 	p2m_mem_close(&mem);
 }
 
-TEST_F_TIMEOUT(killed, a_stop_is_made_and_the_next_start_finds_nothing_dirty, 60)
+TEST_F_TIMEOUT(killed, a_stop_is_made_and_the_next_start_finds_nothing_dirty,
+	       60)
 {
 	struct victim *victim = self->victim;
 	struct p2m_mem half = { .hva = self->mem.hva, .nr = FRAMES / 2 };
@@ -600,8 +611,9 @@ TEST_F_TIMEOUT(killed, a_stop_is_made_and_the_next_start_finds_nothing_dirty, 60
 		dirtied = p2m_stats(self->mem.fd).dirtied;
 		victim->turn = (struct p2m_dirty_switch){ .size = 8 };
 		kill_in_call(self->mem.fd, P2M_DIRTY_STOP, victim, 0);
-		EXPECT_EQ(-ENODATA, p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
-		/* Those that it did not come to can be written to as well. */
+		EXPECT_EQ(-ENODATA,
+			  p2m_log_dirty(self->mem.fd, P2M_DIRTY_STOP));
+		/* Frames that the stop did not reach can be written to too. */
 		left = logdirty(self->mem.fd);
 		touch_chunks(&self->mem);
 		EXPECT_EQ(0, logdirty(self->mem.fd));
