@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * p2mctl, p2mtop and pager do what their manuals say, to guests that another process
- * runs.
+ * Another process runs guests.  p2mctl, p2mtop and pager must work on them as
+ * their manuals say.
  */
 #include <poll.h>
 #include <pty.h>
@@ -17,18 +17,18 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* P2M_SCRIPTS, from the Makefile: where they are */
+/* The Makefile sets P2M_SCRIPTS, the directory of the tools. */
 #define P2MCTL		P2M_SCRIPTS "/p2mctl "
 #define P2MTOP		P2M_SCRIPTS "/p2mtop "
 #define PAGER		P2M_SCRIPTS "/pager "
 
-/* In frames.  In each guest every other frame is zero, and half are written to. */
+/* In frames.  In each guest every other frame is zero; half are written to. */
 #define SIZE		256
 #define ZERO		(SIZE / 2)
 #define WRITTEN		(SIZE / 2)
 #define MAX_GUESTS	2
 
-/* Exit codes of both programs */
+/* Exit codes of the programs */
 #define REFUSED		1
 #define USAGE		2
 #define NO_PROCESS	4
@@ -37,7 +37,7 @@
 
 static char said[1 << 18];
 
-/* Run a shell command; its exit code, and in @said what it printed */
+/* Run a shell command; @said is what it prints.  Return: its exit code */
 static int run(const char *format, ...)
 {
 	char command[1024];
@@ -60,7 +60,7 @@ static int run(const char *format, ...)
 	return WEXITSTATUS(status);
 }
 
-/* The number in what was said that comes after some text, or -1 */
+/* The number that follows a text in @said, or -1 */
 static long number_after(const char *text)
 {
 	const char *at = strstr(said, text);
@@ -78,14 +78,16 @@ static void guest_write(u64 tag, u64 vcpu, u64 nr)
 
 	for (pass = 1; ; pass++) {
 		for (gfn = 0; gfn < WRITTEN; gfn++)
-			WRITE_ONCE(((u64 *)(P2M_GPA + gfn * P2M_PAGE_SIZE))[1], pass);
+			WRITE_ONCE(((u64 *)(P2M_GPA +
+					    gfn * P2M_PAGE_SIZE))[1], pass);
 		GUEST_SYNC(pass);
 	}
 }
 
 /*
- * The VMM: fills its guests' memory, all with the same, and answers with a byte;
- * then, for each byte that it gets, lets them write, and answers.
+ * The VMM fills the memory of its guests, all with the same contents, and
+ * answers with a byte.  Then, for each byte that it gets, it lets the guests
+ * write, and answers.
  */
 static void be_vmm(int nr, int in, int out)
 {
@@ -111,14 +113,14 @@ static void be_vmm(int nr, int in, int out)
 	_exit(0);
 }
 
-/* A VMM, from outside */
+/* A VMM, as the test sees it */
 struct vmm {
 	pid_t pid;
 	int to;
 	int from;
 };
 
-/* Until it has answered */
+/* Wait until the VMM has answered. */
 static void wait_for_vmm(struct vmm *vmm)
 {
 	char byte;
@@ -150,7 +152,7 @@ static void let_write(struct vmm *vmm)
 	wait_for_vmm(vmm);
 }
 
-/* It powers off. */
+/* The VMM powers off. */
 static int end_vmm(struct vmm *vmm)
 {
 	int code;
@@ -214,12 +216,13 @@ TEST_F(tools, page_out_and_page_in_move_as_many_as_they_say)
 	EXPECT_EQ(178, number_after("\"done\": "));
 }
 
-/* Each of these is a program that is started, slowly. */
+/* Each of these starts a program, which is slow. */
 TEST_F_TIMEOUT(tools, wrong_usage_is_told_and_changes_nothing, 120)
 {
 	static const char * const wrong[] = {
 		"paint", "list 1", "page-out", "page-out 1 2", "page-out x",
-		"page-out 1 --pages", "page-out 1 --pages x", "page-out 1 --pages 0",
+		"page-out 1 --pages", "page-out 1 --pages x",
+		"page-out 1 --pages 0",
 		"page-out 1 --pages 1 --percent 1", "page-out 1 --percent 101",
 		"page-out 1 --scan", "page-out 1 --json=1", "stat --guest 1",
 		"share --rate 1", "pod", "dirty 1 --start --stop",
@@ -243,7 +246,8 @@ TEST_F(tools, what_is_not_there_has_exit_codes_of_its_own)
 {
 	EXPECT_EQ(NO_PROCESS, run(P2MCTL "page-out 999999999"));
 	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d", getpid()));
-	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d --guest 999999", self->vmm.pid));
+	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d --guest 999999",
+				self->vmm.pid));
 }
 
 TEST_F_TIMEOUT(tools, of_several_guests_one_must_be_chosen, 120)
@@ -274,18 +278,19 @@ TEST_F(tools, audit_counts_the_frames_and_finds_no_errors)
 	EXPECT_EQ(100, number_after("paged"));
 }
 
-/* The two guests of one VMM: their zero frames are one page, the others pairs. */
+/* All zero frames get one page.  The other frames are equal in all guests. */
 TEST_F_TIMEOUT(tools, a_scan_merges_what_is_equal_and_writes_break_it, 120)
 {
 	struct vmm other;
 
-	if (!has_feature(P2M_FEATURE_SHARING) || !has_feature(P2M_FEATURE_AUDIT))
+	if (!has_feature(P2M_FEATURE_SHARING) ||
+	    !has_feature(P2M_FEATURE_AUDIT))
 		SKIP(return, "no sharing");
 	start_vmm(&other, 2);
 	EXPECT_EQ(0, run(P2MCTL "share --domain 3"));
 	EXPECT_EQ(0, run(P2MCTL "share --scan --json"));
 	EXPECT_EQ(3 * SIZE, number_after("\"looked\": "));
-	/* The first is not merged, but what the others are merged with. */
+	/* The first one is not merged: the others are merged with it. */
 	EXPECT_EQ(3 * ZERO - 1, number_after("\"zero\": "));
 	EXPECT_EQ(0, run(P2MCTL "share %d", self->vmm.pid));
 	EXPECT_EQ(SIZE, number_after("): "));
@@ -306,11 +311,11 @@ TEST_F_TIMEOUT(tools, a_guest_shares_with_those_of_its_domain, 120)
 	EXPECT_EQ(0, run(P2MCTL "share %d --scan", self->vmm.pid));
 	EXPECT_EQ(REFUSED, run(P2MCTL "share %d --alone", self->vmm.pid));
 	EXPECT_SAID("it has shared frames");
-	/* To say no unshares first. */
+	/* --never unshares first. */
 	EXPECT_EQ(0, run(P2MCTL "share %d --never", self->vmm.pid));
 	EXPECT_SAID("; never");
 	EXPECT_EQ(REFUSED, run(P2MCTL "share %d --scan", self->vmm.pid));
-	/* All guests that may be */
+	/* This scans all guests that may be scanned. */
 	EXPECT_EQ(0, run(P2MCTL "share --scan"));
 	EXPECT_SAID("0 frames looked at");
 	EXPECT_EQ(USAGE, run(P2MCTL "share %d --never --alone", self->vmm.pid));
@@ -324,7 +329,8 @@ TEST_F_TIMEOUT(tools, a_scan_keeps_to_its_rate, 120)
 	if (!has_feature(P2M_FEATURE_SHARING))
 		SKIP(return, "no sharing");
 	clock_gettime(CLOCK_MONOTONIC, &start);
-	EXPECT_EQ(0, run(P2MCTL "share %d --scan --rate 64 --progress", self->vmm.pid));
+	EXPECT_EQ(0, run(P2MCTL "share %d --scan --rate 64 --progress",
+			 self->vmm.pid));
 	EXPECT_LE(SIZE / 64, timespec_elapsed(start).tv_sec);
 	EXPECT_SAID("128 frames looked at");
 	EXPECT_SAID("256 frames looked at");
@@ -353,7 +359,8 @@ TEST_F_TIMEOUT(tools, dirty_says_what_the_guest_wrote_to, 120)
 	EXPECT_SAID("128 frames were written to (0.5 MiB)\n  0x0 128");
 	EXPECT_EQ(0, run(P2MCTL "dirty %d", self->vmm.pid));
 	EXPECT_SAID("0 frames");
-	EXPECT_EQ(0, run(P2MCTL "dirty %d --rounds 2 --interval 0", self->vmm.pid));
+	EXPECT_EQ(0, run(P2MCTL "dirty %d --rounds 2 --interval 0",
+			 self->vmm.pid));
 	EXPECT_SAID("round   2:        0 frames");
 	EXPECT_EQ(0, run(P2MCTL "dirty %d --stop", self->vmm.pid));
 }
@@ -375,7 +382,7 @@ TEST_F(tools, map_dumps_what_is_there)
 
 TEST_F_TIMEOUT(tools, events_are_printed_as_they_happen, 120)
 {
-	/* Until it has seen something; a test that waits for ever is ended. */
+	/* Wait for an event.  The harness ends a test that waits for ever. */
 	EXPECT_EQ(0, run(P2MCTL "events %d >/tmp/events & tracer=$!;"
 			 " until [ -d /sys/kernel/tracing/instances/p2m-$tracer ];"
 			 " do sleep 0.1; done; sleep 1;"
@@ -394,13 +401,13 @@ TEST_F_TIMEOUT(tools, events_are_printed_as_they_happen, 120)
 /* pager                                                               */
 /* ------------------------------------------------------------------ */
 
-/* What it says goes to @file.log. */
+/* The pager's output goes to @file.log. */
 static pid_t start_pager(struct vmm *vmm, const char *file)
 {
 	char command[256];
 	pid_t pid;
 
-	/* What the last one said */
+	/* The output of the pager before */
 	run("rm -f %s.log", file);
 	pid = p2m_fork();
 	if (!pid) {
@@ -413,7 +420,7 @@ static pid_t start_pager(struct vmm *vmm, const char *file)
 	return pid;
 }
 
-/* Until it has said something; false if it has ended instead */
+/* Wait until it has said a text.  Return: false if it has ended instead */
 static bool pager_says(pid_t pid, const char *file, const char *text)
 {
 	while (run("grep -q '%s' %s.log", text, file)) {
@@ -435,11 +442,12 @@ FIXTURE(pager_of)
 	struct vmm vmm;
 };
 
-/* /tmp/small has room for some of the guest. */
+/* /tmp/small has room for a part of the guest. */
 FIXTURE_SETUP(pager_of)
 {
 	ASSERT_TRUE(p2m_all_freed());
-	ASSERT_EQ(0, run("mkdir -p /tmp/small; mount -t tmpfs -o size=256k p2m /tmp/small"));
+	ASSERT_EQ(0, run("mkdir -p /tmp/small;"
+			 " mount -t tmpfs -o size=256k p2m /tmp/small"));
 	start_vmm(&self->vmm, 1);
 }
 
@@ -458,7 +466,7 @@ TEST_F_TIMEOUT(pager_of, a_guest_goes_on_when_the_file_is_full, 120)
 	ASSERT_TRUE(pager_says(pager, file, "no room"));
 	EXPECT_LT(0, resident(&self->vmm));
 	let_write(&self->vmm);
-	/* Longer than it rests: it says so once. */
+	/* This is longer than the pager rests.  It must say so only once. */
 	sleep(3);
 	EXPECT_EQ(0, run("grep -c 'no room' %s.log", file));
 	EXPECT_EQ(1, atoi(said));
@@ -488,20 +496,28 @@ TEST_F_TIMEOUT(pager_of, only_the_guests_own_file_will_do, 120)
 	ASSERT_EQ(0, kill(pager, SIGKILL));
 	ASSERT_EQ(-SIGKILL, p2m_wait(pager));
 
-	/* Another one, again and again; or what is left of it; or another guest */
-	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	/*
+	 * It refuses another file, again and again; a file that was cut; and
+	 * the file of another guest.
+	 */
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second",
+			       self->vmm.pid));
 	EXPECT_SAID("and not in /tmp/second");
-	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second",
+			       self->vmm.pid));
 	EXPECT_SAID("and not in /tmp/second");
-	EXPECT_EQ(0, run("cd /tmp; cp first.guest second.guest; head -c 4096 first >second"));
-	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second", self->vmm.pid));
+	EXPECT_EQ(0, run("cd /tmp; cp first.guest second.guest;"
+			 " head -c 4096 first >second"));
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/second",
+			       self->vmm.pid));
 	EXPECT_SAID("is shorter than it was");
 	start_vmm(&other, 1);
-	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/first", other.pid));
+	EXPECT_EQ(REFUSED, run(PAGER "%d --target 0 --file /tmp/first",
+			       other.pid));
 	EXPECT_SAID("is not of this guest");
 	EXPECT_EQ(0, end_vmm(&other));
 
-	/* With its own it goes on, and nothing was lost. */
+	/* With its own file it goes on, and nothing was lost. */
 	pager = start_pager(&self->vmm, "/tmp/first");
 	ASSERT_TRUE(pager_says(pager, "/tmp/first", "paging guest"));
 	let_write(&self->vmm);
@@ -515,7 +531,7 @@ TEST_F_TIMEOUT(pager_of, only_the_guests_own_file_will_do, 120)
 	EXPECT_SAID("0000004010  63 63 63 63");
 }
 
-/* Every other call is interrupted. */
+/* A signal interrupts every other call. */
 static const char interrupted_pager[] =
 	"import errno, p2m_pager\n"
 	"calls = []\n"
@@ -550,7 +566,7 @@ TEST_F(tools, top_once_shows_the_guests)
 	EXPECT_SAID("RANGE WAITED FOR");
 }
 
-/* Field FIELD of a line of /tmp/top, by the heading */
+/* Print a field of all lines of /tmp/top, named by the heading. */
 #define FIELD_OF_TOP(field)						\
 	"awk -F, 'NR == 1 { for (f = 1; $f != \"" field "\"; f++); }"	\
 	" NR > 1 { print $f }' /tmp/top"
@@ -570,7 +586,7 @@ TEST_F_TIMEOUT(tools, top_csv_counts_from_its_start, 120)
 	EXPECT_EQ(3, atoi(said));
 }
 
-/* Read from a terminal until it has said something, at most for so long. */
+/* Read a terminal until it shows a text, or shows nothing for 20 s. */
 static bool terminal_says(int tty, const char *text)
 {
 	struct pollfd fd = { .fd = tty, .events = POLLIN };
@@ -598,7 +614,8 @@ TEST_F_TIMEOUT(tools, top_is_live_and_obeys_its_keys, 120)
 	top = forkpty(&tty, NULL, NULL, &size);
 	ASSERT_LE(0, top);
 	if (!top) {
-		execl("/bin/sh", "sh", "-c", "exec " P2MTOP "--interval 0.5", NULL);
+		execl("/bin/sh", "sh", "-c", "exec " P2MTOP "--interval 0.5",
+		      NULL);
 		_exit(127);
 	}
 	EXPECT_TRUE(terminal_says(tty, "every 0.5 s"));
