@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A memory error in a page of a guest: the frame that has the page is lost, its
- * guest is told so, and nobody else notices.
+ * A page of a guest has a memory error.  The frame that has the page is lost,
+ * its guest is told so, and nobody else notices.
  *
- * A page is poisoned by madvise(MADV_HWPOISON) or, where there is hwpoison-inject,
- * by the number of its page frame; the second takes no reference to the page, as
- * a real memory error does not.
+ * A test poisons a page by madvise(MADV_HWPOISON) or, if there is
+ * hwpoison-inject, by its pfn.  The second takes no reference to the page, like
+ * a real memory error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,7 +34,7 @@
 #define KPF_COMPOUND_TAIL 16
 #define KPF_HWPOISON	19
 
-/* Where to go on after a SIGBUS, and what that said */
+/* Where to go on after a SIGBUS, and its siginfo */
 static __thread sigjmp_buf back;
 static __thread bool catching;
 static __thread siginfo_t caught_info;
@@ -92,7 +92,7 @@ static u64 read_u64(const char *path, u64 index)
 	return value;
 }
 
-/* The page frame of what is mapped at an address */
+/* The pfn of the page that is mapped at an address */
 static u64 pfn_of(void *hva)
 {
 	u64 entry;
@@ -115,7 +115,7 @@ static bool can_corrupt_pfn(void)
 	return !access(CORRUPT_PFN, W_OK);
 }
 
-/* This page has a memory error, and nobody has a reference to it for that. */
+/* Give this page a memory error, without a reference to the page. */
 static void corrupt(u64 pfn)
 {
 	int fd = open(CORRUPT_PFN, O_WRONLY | O_CLOEXEC);
@@ -123,7 +123,7 @@ static void corrupt(u64 pfn)
 	int n = snprintf(text, sizeof(text), "%#lx", pfn);
 
 	TEST_ASSERT(fd >= 0, "open %s", CORRUPT_PFN);
-	/* It says EBUSY where the memory manager cannot do more about it. */
+	/* It fails with EBUSY where the memory manager can do no more. */
 	TEST_ASSERT(write(fd, text, n) == n || errno == EBUSY, "write");
 	close(fd);
 	TEST_ASSERT(page_flag(pfn, KPF_HWPOISON), "pfn %#lx is not poisoned",
@@ -182,7 +182,7 @@ FIXTURE_TEARDOWN(poison)
 	EXPECT_TRUE(p2m_all_freed());
 }
 
-/* Of all frames but @gfn, how many are not as they were? */
+/* How many frames, except @gfn, are not as they were? */
 static u64 wrong_but(struct p2m_mem *mem, u64 gfn)
 {
 	return p2m_mem_wrong_pages(mem, 0, gfn) +
@@ -191,7 +191,7 @@ static u64 wrong_but(struct p2m_mem *mem, u64 gfn)
 
 TEST_F(poison, a_touch_through_another_mapping_is_a_machine_check)
 {
-	/* This one keeps a reference, and says that it could do nothing else. */
+	/* This keeps a reference, and fails because it can do nothing else. */
 	madvise(p2m_page(&self->mem, BAD), P2M_PAGE_SIZE, MADV_HWPOISON);
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, false));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, true));
@@ -208,9 +208,9 @@ TEST_F(poison, an_error_found_by_the_hardware_is_found_by_a_touch)
 	if (!can_corrupt_pfn())
 		SKIP(return, "no hwpoison-inject");
 	corrupt(pfn_of_frame(self->mem.hva, BAD));
-	/* What a page of 2 MB has beside the bad one may be touched first. */
+	/* Other frames of a page of 2 MB may be touched first. */
 	EXPECT_EQ(0, touch_frame(self->other, BAD + 1, false));
-	/* A read, for a write is a fault also where all of it is mapped. */
+	/* First a read, because a write faults even where all is mapped. */
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, false));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->other, BAD, true));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->mem.hva, BAD, true));
@@ -227,14 +227,17 @@ TEST_F(poison, a_write_to_what_is_mapped_for_reading_finds_it)
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_START, &arg));
 	corrupt(pfn_of_frame(self->mem.hva, BAD));
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->mem.hva, BAD, true));
-	/* Linux holds a page of 2 MB while it asks about writing: so now. */
+	/*
+	 * Linux holds a page of 2 MB while it asks whether a write is allowed.
+	 * So the frame may be broken only now.
+	 */
 	EXPECT_EQ(BUS_MCEERR_AR, touch_frame(self->mem.hva, BAD, true));
 	EXPECT_EQ(1, broken(self->mem.fd));
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DIRTY_STOP, &arg));
 	EXPECT_EQ(0, wrong_but(&self->mem, BAD));
 }
 
-/* Nobody touches it.  What becomes of the page when the guest goes? */
+/* Nobody touches the bad page, and the guest goes. */
 TEST_F(poison, the_page_is_not_given_out_again)
 {
 	u64 pfn;
@@ -286,7 +289,7 @@ TEST_F(poison, the_pager_is_not_given_it)
 	if (!can_corrupt_pfn())
 		SKIP(return, "no hwpoison-inject");
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_PAGER_ATTACH, &attach));
-	/* Poisoned before it is nominated, and after. */
+	/* One frame is poisoned before it is nominated, one after. */
 	corrupt(pfn_of_frame(self->mem.hva, bad));
 	EXPECT_EQ(7, p2m_move(self->mem.fd, P2M_NOMINATE, bad - 4, 8).done);
 	p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, 1);
@@ -304,7 +307,8 @@ static u64 nominate(int fd, u64 gfn)
 	struct p2m_share_nominate arg = { .size = sizeof(arg), .gfn = gfn };
 	int err = p2m_call(fd, P2M_SHARE_NOMINATE, &arg);
 
-	TEST_ASSERT(!err, "P2M_SHARE_NOMINATE of %#lx: %s", gfn, strerror(-err));
+	TEST_ASSERT(!err, "P2M_SHARE_NOMINATE of %#lx: %s", gfn,
+		    strerror(-err));
 	return arg.handle;
 }
 
@@ -358,7 +362,7 @@ TEST_F(poison, all_that_share_it_lose_it_when_they_touch_it)
 
 	if (!can_corrupt_pfn())
 		SKIP(return, "no hwpoison-inject");
-	/* Contents that no test had before: scans remember. */
+	/* Scans remember, so use contents that no test had before. */
 	for (gfn = 10; gfn < 13; gfn++)
 		memcpy(p2m_page(&self->mem, gfn), p2m_page(&self->mem, 14),
 		       P2M_PAGE_SIZE);
@@ -369,7 +373,7 @@ TEST_F(poison, all_that_share_it_lose_it_when_they_touch_it)
 	corrupt(pfn_of_frame(self->mem.hva, 11));
 
 	EXPECT_EQ(0, p2m_move(self->mem.fd, P2M_UNSHARE, 0, NR_FRAMES).done);
-	/* One more with these contents shares with nobody. */
+	/* One more frame with these contents shares with no other. */
 	p2m_page(&self->mem, 14)[0]--;
 	memcpy(p2m_page(&self->mem, 13), p2m_page(&self->mem, 14),
 	       P2M_PAGE_SIZE);
@@ -406,7 +410,7 @@ TEST_F(poison, a_sweep_does_not_take_it_for_zero)
 
 TEST_F(poison, a_chunk_with_it_is_not_collapsed)
 {
-	/* What is one page already is passed over. */
+	/* A chunk that has one page already is passed over. */
 	u64 each = variant->open == p2m_mem_open_huge ? 0 : P2M_CHUNK;
 	struct p2m_range range;
 
@@ -439,7 +443,7 @@ TEST_F(poison, a_foreign_mapping_is_not_made_of_it)
 
 	if (!can_corrupt_pfn())
 		SKIP(return, "no hwpoison-inject");
-	/* One that is there has the page still. */
+	/* A foreign mapping that is there still has the page. */
 	fd = foreign_map(self->mem.fd, BAD, 2);
 	ASSERT_GT(fd, 0);
 	there = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ, MAP_SHARED, fd, 0);
@@ -474,7 +478,7 @@ static int run(struct kvm_vcpu *vcpu)
 	return 0;
 }
 
-/* What does the VMM see of it, twice?  The same, whatever the memory is. */
+/* The VMM sees the touch twice, and the same for any kind of memory. */
 static void run_into_it(struct __test_metadata *_metadata, struct p2m_vm *vm)
 {
 	struct kvm_vcpu *vcpu = vm->vcpu[0].vcpu;
@@ -488,7 +492,7 @@ static void run_into_it(struct __test_metadata *_metadata, struct p2m_vm *vm)
 	}
 }
 
-/* The memory manager cannot unmap it, so let it not be mapped. */
+/* The memory manager cannot unmap the page, so unmap it here. */
 static void map_anew(struct p2m_mem *mem)
 {
 	TEST_ASSERT(mmap(mem->hva, mem->nr * P2M_PAGE_SIZE,
@@ -506,12 +510,13 @@ TEST_F(poison, kvm_tells_the_vmm_of_a_touch_by_the_guest)
 	EXPECT_EQ(0, wrong_but(&self->mem, BAD));
 }
 
-/* Newer kernels tell the process that does it, if it maps the page, at once. */
+/* If the process maps the page, newer kernels send it a signal at once. */
 static void poison_mapped(void *page)
 {
 	WRITE_ONCE(catching, true);
 	if (!sigsetjmp(back, 1))
-		TEST_ASSERT(!madvise(page, P2M_PAGE_SIZE, MADV_HWPOISON), "madvise");
+		TEST_ASSERT(!madvise(page, P2M_PAGE_SIZE, MADV_HWPOISON),
+			    "madvise");
 	WRITE_ONCE(catching, false);
 }
 
