@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What memory of /dev/p2m costs a guest of KVM's, next to what Linux has for the
- * same purpose.  scripts/bench-guest runs it and makes figures of what it prints.
+ * The cost of memory of /dev/p2m for a KVM guest, compared with the means that
+ * Linux has for the same purpose.  scripts/bench-guest runs this program, and
+ * makes figures from its output.
  *
  *	bench REPEATS
  *
- * To be run where an instruction takes a nanosecond (scripts/vm --icount): the
- * time-stamp counter then counts instructions, of all that the one CPU does: the
- * guest, the VMM and its threads, kernel threads.  It needs zram as swap.
+ * Run it where an instruction takes a nanosecond (scripts/vm --icount).  The
+ * time-stamp counter then counts all instructions of the one CPU: those of the
+ * guest, of the VMM and its threads, and of kernel threads.  It needs zram as
+ * swap.
  *
- * Every case is done in every repeat, one after the other, with memory and a guest
- * of its own, and prints
+ * Every repeat does every case, one after the other.  Each case has memory and
+ * a guest of its own, and prints
  *
  *	bench: CASE PAGES INSTRUCTIONS
  */
@@ -29,7 +31,7 @@
 #define NR_FRAMES	4096UL
 #define NR_BYTES	(NR_FRAMES * P2M_PAGE_SIZE)
 #define SIZE_2M		(P2M_CHUNK * P2M_PAGE_SIZE)
-/* Frames that the pager takes away at a time: as many as P2M_PAGE_OUT does */
+/* Frames that the pager takes away at a time, as many as P2M_PAGE_OUT does */
 #define BATCH		64UL
 
 /* ------------------------------------------------------------------ */
@@ -49,7 +51,7 @@ static void report(const char *name, u64 pages, u64 instructions)
 	printf("bench: %s %lu %lu\n", name, pages, instructions);
 }
 
-/* Does the clock count instructions?  An interrupt or two may come between. */
+/* The clock must count instructions.  A few interrupts may come between. */
 static void check_clock(void)
 {
 	u64 loops = 10000000, start = now(), ticks;
@@ -65,7 +67,7 @@ static void check_clock(void)
 /* The guest                                                           */
 /* ------------------------------------------------------------------ */
 
-/* Writes to every page. */
+/* Write to every page. */
 static void guest_touch(u64 tag, u64 vcpu, u64 nr)
 {
 	u64 i;
@@ -77,7 +79,7 @@ static void guest_touch(u64 tag, u64 vcpu, u64 nr)
 	}
 }
 
-/* One pass of it; what that took. */
+/* Run one pass of it.  Return: the cost */
 static u64 run_pass(struct p2m_vm *vm)
 {
 	struct ucall uc;
@@ -118,7 +120,8 @@ static void open_p2m_huge(struct p2m_mem *mem)
 {
 	*mem = (struct p2m_mem){ .fd = p2m_open(), .nr = NR_FRAMES };
 	mem->hva = p2m_map_huge(mem->fd, 0, NR_FRAMES);
-	TEST_ASSERT(!((unsigned long)mem->hva % SIZE_2M), "not aligned to 2 MB");
+	TEST_ASSERT(!((unsigned long)mem->hva % SIZE_2M),
+		    "not aligned to 2 MB");
 }
 
 static void open_shmem(struct p2m_mem *mem)
@@ -127,7 +130,8 @@ static void open_shmem(struct p2m_mem *mem)
 
 	TEST_ASSERT(fd >= 0 && !ftruncate(fd, NR_BYTES), "memfd");
 	*mem = (struct p2m_mem){ .fd = -1, .nr = NR_FRAMES };
-	mem->hva = mmap(NULL, NR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	mem->hva = mmap(NULL, NR_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+			0);
 	TEST_ASSERT(mem->hva != MAP_FAILED, "mmap");
 	close(fd);
 	advise(mem->hva, NR_BYTES, MADV_NOHUGEPAGE);
@@ -160,8 +164,9 @@ static void open_thp(struct p2m_mem *mem)
 /* ------------------------------------------------------------------ */
 
 /*
- * One thread, that answers a touch by a copy of the page's place in @store.  Ends
- * after it has answered for the page past the memory, which @mem->nr leaves out.
+ * One thread that answers a touch with a copy of the page's place in @store.
+ * There is one more page past the memory, which @mem->nr leaves out.  The
+ * thread ends after it has answered for that page.
  */
 struct pager {
 	struct p2m_mem mem;
@@ -178,15 +183,18 @@ static void *run_pager(void *arg)
 	struct uffd_msg msg;
 
 	while (!__atomic_load_n(&pager->stop, __ATOMIC_ACQUIRE)) {
-		TEST_ASSERT(read(pager->uffd, &msg, sizeof(msg)) == sizeof(msg) &&
-			    msg.event == UFFD_EVENT_PAGEFAULT, "read of userfaultfd");
+		TEST_ASSERT(read(pager->uffd, &msg,
+				 sizeof(msg)) == sizeof(msg) &&
+			    msg.event == UFFD_EVENT_PAGEFAULT,
+			    "read of userfaultfd");
 		copy = (struct uffdio_copy) {
 			.dst = msg.arg.pagefault.address & ~(P2M_PAGE_SIZE - 1),
 			.len = P2M_PAGE_SIZE,
 		};
 		copy.src = (unsigned long)pager->store + copy.dst -
 			   (unsigned long)pager->mem.hva;
-		TEST_ASSERT(!ioctl(pager->uffd, UFFDIO_COPY, &copy), "UFFDIO_COPY");
+		TEST_ASSERT(!ioctl(pager->uffd, UFFDIO_COPY, &copy),
+			    "UFFDIO_COPY");
 	}
 	return NULL;
 }
@@ -200,7 +208,7 @@ static void pager_open(struct pager *pager)
 	pager->mem.hva = map_anonymous(NR_BYTES + P2M_PAGE_SIZE);
 	pager->store = map_anonymous(NR_BYTES + P2M_PAGE_SIZE);
 	advise(pager->mem.hva, NR_BYTES + P2M_PAGE_SIZE, MADV_NOHUGEPAGE);
-	/* It need not be the slower for its own faults. */
+	/* Its own faults must not make it slower. */
 	memset(pager->store, 1, NR_BYTES + P2M_PAGE_SIZE);
 
 	pager->uffd = syscall(SYS_userfaultfd, O_CLOEXEC);
@@ -219,7 +227,7 @@ static void pager_open(struct pager *pager)
 
 static void pager_close(struct pager *pager)
 {
-	/* It may be in read(); so touch something. */
+	/* The thread may be in read(), so touch the page past the memory. */
 	__atomic_store_n(&pager->stop, true, __ATOMIC_RELEASE);
 	READ_ONCE(pager->mem.hva[NR_BYTES]);
 	pthread_join(pager->thread, NULL);
@@ -228,7 +236,7 @@ static void pager_close(struct pager *pager)
 	munmap(pager->mem.hva, NR_BYTES + P2M_PAGE_SIZE);
 }
 
-/* KVM's selftests have a memcpy() for guests, which goes by bytes. */
+/* The memcpy() of KVM's selftests is for guests, and copies by bytes. */
 static void copy_pages(void *to, const void *from, u64 nr)
 {
 	struct line {
@@ -241,7 +249,7 @@ static void copy_pages(void *to, const void *from, u64 nr)
 		t[i] = f[i];
 }
 
-/* Without a thought for a guest that writes meanwhile: that would cost more. */
+/* This ignores a guest that writes meanwhile.  Otherwise it would cost more. */
 static void pager_page_out(struct pager *pager)
 {
 	u64 gfn;
@@ -300,8 +308,8 @@ static u64 random_word(void)
 }
 
 /*
- * Fill memory with what cannot be compressed, or, as memory mostly is, to a third
- * or so.  No page is zero, no two are alike.
+ * Fill memory with contents that cannot be compressed, or that can be to about
+ * a third, as most memory can.  No page is zero, and no two are equal.
  */
 static void fill(struct p2m_mem *mem, bool compressible)
 {
@@ -329,8 +337,9 @@ static u64 count_swapped(struct p2m_mem *mem)
 	int fd = open("/proc/self/pagemap", O_RDONLY);
 	u64 i, swapped = 0;
 
-	TEST_ASSERT(pread(fd, entries, sizeof(entries), (unsigned long)mem->hva /
-			  P2M_PAGE_SIZE * sizeof(u64)) == sizeof(entries),
+	TEST_ASSERT(pread(fd, entries, sizeof(entries),
+			  (unsigned long)mem->hva / P2M_PAGE_SIZE *
+			  sizeof(u64)) == sizeof(entries),
 		    "read /proc/self/pagemap");
 	close(fd);
 	for (i = 0; i < NR_FRAMES; i++)
@@ -387,13 +396,14 @@ static void bench_pageio_zram(bool compressible)
 	run_pass(&vm);
 	is = sum(&mem);
 
-	/* Pages that the guest has touched go at the second call only. */
+	/* Pages that the guest has touched go only at the second call. */
 	advise(mem.hva, NR_BYTES, MADV_PAGEOUT);
 	out = now();
 	advise(mem.hva, NR_BYTES, MADV_PAGEOUT);
 	out = now() - out;
 	swapped = count_swapped(&mem);
-	TEST_ASSERT(swapped > NR_FRAMES * 9 / 10, "%lu pages went out", swapped);
+	TEST_ASSERT(swapped > NR_FRAMES * 9 / 10, "%lu pages went out",
+		    swapped);
 	in = run_pass(&vm);
 	TEST_ASSERT(sum(&mem) == is, "other contents came back");
 
@@ -432,8 +442,8 @@ static void bench_pageio_uffd(bool compressible)
 static u64 bitmap[NR_FRAMES / 64];
 
 /*
- * A round is: ask, start anew, and be written to everywhere.  The first two do not
- * count: what is seen for the first time costs more.
+ * A round asks, starts again, and lets the guest write to every page.  The
+ * first two rounds do not count, because everything costs more the first time.
  */
 static void measure_dirty(const char *name, struct p2m_vm *vm,
 			  void (*ask)(struct p2m_vm *vm))
@@ -454,7 +464,7 @@ static void measure_dirty(const char *name, struct p2m_vm *vm,
 			    i * 64);
 }
 
-/* Gets the bitmap and protects the pages in one call: the cheapest way. */
+/* One call gets the bitmap and protects the pages: this is the cheapest way. */
 static void ask_kvm(struct p2m_vm *vm)
 {
 	kvm_vm_get_dirty_log(vm->kvm, P2M_SLOT, bitmap);
@@ -507,7 +517,7 @@ static void bench_dirty_kvm(void)
 /* Equal pages                                                         */
 /* ------------------------------------------------------------------ */
 
-/* Two guests with the same in their memory */
+/* Two guests with the same contents in their memory */
 struct twins {
 	struct p2m_mem mem[2];
 	struct p2m_vm vm[2];
@@ -539,7 +549,7 @@ static void twins_close(struct twins *twins)
 	}
 }
 
-/* One writes to all its pages (what is there), so that they are shared no more. */
+/* One guest writes the same words to all its pages, to end the sharing. */
 static u64 break_sharing(struct twins *twins)
 {
 	u64 took = run_pass(&twins->vm[0]);
@@ -558,7 +568,8 @@ static void ksm_set(const char *file, u64 value)
 
 	snprintf(path, sizeof(path), "/sys/kernel/mm/ksm/%s", file);
 	f = fopen(path, "w");
-	TEST_ASSERT(f && fprintf(f, "%lu", value) > 0 && !fclose(f), "%s", path);
+	TEST_ASSERT(f && fprintf(f, "%lu", value) > 0 && !fclose(f), "%s",
+		    path);
 }
 
 static u64 ksm_get(const char *file)
@@ -574,7 +585,7 @@ static u64 ksm_get(const char *file)
 	return value;
 }
 
-/* Without a pause, so that the CPU has nothing to do but what is measured. */
+/* KSM makes no pause, so that the CPU does only the measured work. */
 static void bench_share_ksm(void)
 {
 	struct twins twins;
@@ -597,7 +608,7 @@ static void bench_share_ksm(void)
 	twins_close(&twins);
 }
 
-/* As often as it takes, but once over each is enough. */
+/* Scan each guest once, in as many calls as it takes. */
 static u64 scan(struct twins *twins)
 {
 	u64 start = now();
