@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * workload: keeps memory under checksum, for as long as it is told to.
+ * workload: keep memory under checksum, for as long as it is told to.
  *
  *   workload MIB THREADS [EQUAL]
  *
- * Runs in the demo's guest.  It fills MIB of memory with random data, but every
- * page of the first EQUAL MiB with what the same page has in every other such
- * guest, and then THREADS threads go over it without end, each over its own part
- * and in another random order every time: check that a page is what was last
- * written to it, and write something new.  The equal pages are only checked, until
- * a line "diverge" on standard input.  From a line "mark" on, it counts anew how
- * often each thread has gone over its part.  A line "finish" ends it all: every page
- * is checked once more, and the verdict given.  Says on standard output, a line at a
- * time:
+ * It runs in the demo's guest.  It fills MIB of memory with random data.  Only
+ * the pages of the first EQUAL MiB get the same contents as in every other such
+ * guest.  Then THREADS threads go over the memory without end, each over its
+ * own part, and in a new random order every time.  A thread checks that a page
+ * is what was last written to it, and writes something new.
+ *
+ * It reads lines from standard input.  Until a line "diverge", the equal pages
+ * are only checked.  From a line "mark" on, it counts anew how often each
+ * thread has gone over its part.  At a line "finish" the threads stop, every
+ * page is checked once more, and the verdict is given.
+ *
+ * It prints lines on standard output:
  *
  *   ready MIB                      the memory is filled
  *   status CHECKED WRONG PASSES    once a second: pages checked and found wrong
- *                                  so far, and passes that every thread has ended
- *                                  since the last "mark"
- *   marked                         "mark" was read, and all that came before it
+ *                                  so far, and passes that every thread has
+ *                                  ended since the last "mark"
+ *   marked                         it has read "mark", and all lines before it
  *   mismatch PAGE WORD WANT GOT    at once, for the first few
  *   verified MIB WRONG             after "finish"
  *   VERDICT ok | VERDICT bad       the last line
@@ -41,7 +44,7 @@
 #define MAX_THREADS	64
 #define MAX_REPORTS	20
 
-/* What a page must hold: the stream that @seed begins, which adds up to @sum */
+/* A page must hold the stream that begins with @seed, and adds up to @sum. */
 struct record {
 	__u64 seed;
 	__u64 sum;
@@ -51,17 +54,17 @@ struct worker {
 	pthread_t thread;
 	size_t first;		/* its pages: [first, first + nr) */
 	size_t nr;
-	__u64 random;	/* state of its random numbers */
-	__u64 checked;	/* read by main() meanwhile */
+	__u64 random;		/* state of its random numbers */
+	__u64 checked;		/* main() reads it meanwhile */
 	__u64 passes;
-	__u64 marked;	/* passes when "mark" was read; main()'s */
+	__u64 marked;		/* passes when main() read "mark" */
 };
 
 static __u64 (*memory)[WORDS];
 static struct record *records;
 static __u64 wrong;
 static bool stopping;
-static size_t nr_equal;		/* pages; the first ones */
+static size_t nr_equal;		/* the first pages, which are equal */
 static bool diverged;
 
 static __u64 next_random(__u64 *state)
@@ -102,7 +105,7 @@ static void report(size_t page, size_t word, __u64 want, __u64 got)
 	       want, got);
 }
 
-/* Both the words and the checksum: neither a stale page nor a stale record passes. */
+/* Check words and checksum: a stale page or a stale record does not pass. */
 static void check_page(size_t page)
 {
 	const struct record *record = &records[page];
@@ -122,7 +125,7 @@ static void check_page(size_t page)
 		report(page, WORDS, record->sum, sum);
 }
 
-/* Is it time to write something new to this page? */
+/* May something new be written to this page? */
 static bool to_be_rewritten(size_t page)
 {
 	return page >= nr_equal || __atomic_load_n(&diverged, __ATOMIC_RELAXED);
@@ -139,7 +142,7 @@ static size_t gcd(size_t a, size_t b)
 	return a;
 }
 
-/* Go over all pages of a worker once, each exactly once, in a random order. */
+/* Go over all pages of a worker, each exactly once, in a random order. */
 static void pass(struct worker *worker, bool rewrite)
 {
 	size_t at = next_random(&worker->random) % worker->nr;
@@ -154,7 +157,8 @@ static void pass(struct worker *worker, bool rewrite)
 			return;
 		check_page(worker->first + at);
 		if (rewrite && to_be_rewritten(worker->first + at))
-			write_page(worker->first + at, next_random(&worker->random));
+			write_page(worker->first + at,
+				   next_random(&worker->random));
 		__atomic_add_fetch(&worker->checked, 1, __ATOMIC_RELAXED);
 		at = (at + stride) % worker->nr;
 	}
@@ -167,7 +171,8 @@ static void *fill(void *arg)
 	struct worker *worker = arg;
 
 	for (size_t i = worker->first; i < worker->first + worker->nr; i++)
-		write_page(i, i < nr_equal ? i + 1 : next_random(&worker->random));
+		write_page(i, i < nr_equal ?
+			   i + 1 : next_random(&worker->random));
 	return NULL;
 }
 
@@ -187,10 +192,12 @@ static void *verify(void *arg)
 static void start(struct worker *workers, size_t nr, void *(*function)(void *))
 {
 	for (size_t i = 0; i < nr; i++) {
-		int err = pthread_create(&workers[i].thread, NULL, function, &workers[i]);
+		int err = pthread_create(&workers[i].thread, NULL, function,
+					 &workers[i]);
 
 		if (err) {
-			fprintf(stderr, "workload: no thread: %s\n", strerror(err));
+			fprintf(stderr, "workload: no thread: %s\n",
+				strerror(err));
 			exit(1);
 		}
 	}
@@ -207,10 +214,12 @@ static void print_status(const struct worker *workers, size_t nr)
 	__u64 checked = 0, passes = ~0ULL;
 
 	for (size_t i = 0; i < nr; i++) {
-		__u64 mine = __atomic_load_n(&workers[i].passes, __ATOMIC_RELAXED) -
+		__u64 mine = __atomic_load_n(&workers[i].passes,
+					     __ATOMIC_RELAXED) -
 			     workers[i].marked;
 
-		checked += __atomic_load_n(&workers[i].checked, __ATOMIC_RELAXED);
+		checked += __atomic_load_n(&workers[i].checked,
+					   __ATOMIC_RELAXED);
 		if (mine < passes)
 			passes = mine;
 	}
@@ -227,7 +236,7 @@ static void mark(struct worker *workers, size_t nr)
 	printf("marked\n");
 }
 
-/* Report until somebody writes "finish".  False: whoever would have is gone. */
+/* Report until a line "finish".  Return: false if the input ends before that */
 static bool wait_for_finish(struct worker *workers, size_t nr)
 {
 	struct pollfd input = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -244,7 +253,8 @@ static bool wait_for_finish(struct worker *workers, size_t nr)
 			if (!strncmp(line, "finish", 6))
 				return true;
 			if (!strncmp(line, "diverge", 7))
-				__atomic_store_n(&diverged, true, __ATOMIC_RELAXED);
+				__atomic_store_n(&diverged, true,
+						 __ATOMIC_RELAXED);
 			if (!strncmp(line, "mark", 4))
 				mark(workers, nr);
 		}
@@ -275,11 +285,12 @@ int main(int argc, char **argv)
 	nr = argc >= 3 ? strtoul(argv[2], NULL, 10) : 0;
 	equal = argc >= 4 ? strtoul(argv[3], NULL, 10) : 0;
 	if (argc > 4 || !mib || !nr || nr > MAX_THREADS || equal > mib) {
-		fprintf(stderr, "usage: workload MIB THREADS (1 to %d) [EQUAL]\n", MAX_THREADS);
+		fprintf(stderr, "usage: workload MIB THREADS (1 to %d) [EQUAL]\n",
+			MAX_THREADS);
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	/* A line that came with another one is not seen by poll() otherwise. */
+	/* Unbuffered, or poll() would miss a line that came with another. */
 	setvbuf(stdin, NULL, _IONBF, 0);
 
 	pages = mib * MIB_PAGES;
@@ -291,7 +302,8 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < nr; i++) {
 		workers[i].first = pages * i / nr;
 		workers[i].nr = pages * (i + 1) / nr - workers[i].first;
-		workers[i].random = (now.tv_sec * 1000000007ULL + now.tv_nsec) * (2 * i + 1) | 1;
+		workers[i].random = (now.tv_sec * 1000000007ULL +
+				     now.tv_nsec) * (2 * i + 1) | 1;
 	}
 
 	start(workers, nr, fill);
