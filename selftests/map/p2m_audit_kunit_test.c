@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of the audit: of a guest damaged on purpose it finds the damage, and
- * of others none.  The guest here has just what an audit looks at.
+ * KUnit tests of the audit: a guest is damaged on purpose.  The audit must find
+ * the damage, and must find none in a good guest.  The guest here has only the
+ * parts that an audit looks at.
  */
 
 #include <kunit/test.h>
@@ -15,7 +16,7 @@
 
 #define NR_PAGES	4
 
-/* The services' own accounts are not of this guest. */
+/* This guest has no accounts of the services. */
 unsigned int p2m_pod_audit(struct p2m_guest *guest)
 {
 	return 0;
@@ -28,11 +29,11 @@ const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
- * struct patient - what is to be audited
+ * struct patient - a guest that is audited
  * @guest: the guest
  * @small: pages for frames
  * @large: a page for a chunk
- * @audit: the last audit's
+ * @audit: the result of the last audit
  */
 struct patient {
 	struct p2m_guest	guest;
@@ -57,7 +58,8 @@ static int audit_test_init(struct kunit *test)
 	p->guest.store = shmem_file_setup("store", P2M_MAX_GFNS << PAGE_SHIFT,
 					  mk_vma_flags(VMA_NORESERVE_BIT));
 	KUNIT_ASSERT_FALSE(test, IS_ERR(p->guest.store));
-	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&p->guest.lock, "audit test"), 0);
+	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&p->guest.lock, "audit test"),
+			0);
 	KUNIT_ASSERT_EQ(test, p2m_map_init(&p->guest.map, &p->guest.lock), 0);
 	p->guest.id = 7;
 	p->guest.map.id = 7;
@@ -101,10 +103,11 @@ static void set(struct kunit *test, unsigned long gfn, unsigned int order,
 {
 	struct patient *p = test->priv;
 
-	KUNIT_ASSERT_EQ(test, p2m_set_entry(&p->guest.map, gfn, order, entry), 0);
+	KUNIT_ASSERT_EQ(test, p2m_set_entry(&p->guest.map, gfn, order, entry),
+			0);
 }
 
-/* A frame whose contents are to be in the store */
+/* The entry of a frame whose contents must be in the store */
 static struct p2m_entry paged(void)
 {
 	return p2m_paged_entry((struct p2m_entry){ 0 }, P2M_STORED);
@@ -132,18 +135,19 @@ do {									\
 
 /* ---- in order ----------------------------------------------------------- */
 
-/* One of everything: pages, a large page, a split one, and frames without. */
+/* One of each: pages, a large page, a split one, and frames without a page. */
 static void a_guest_in_order_has_no_errors(struct kunit *test)
 {
 	CLASS(patient, p)(test);
 
 	EXPECT_ERRORS(test, 0);
-	KUNIT_EXPECT_EQ(test, p->audit.types[p2m_mmio_dm], 4ULL * P2M_CHUNK_GFNS);
+	KUNIT_EXPECT_EQ(test, p->audit.types[p2m_mmio_dm],
+			4ULL * P2M_CHUNK_GFNS);
 	KUNIT_EXPECT_EQ(test, p->audit.pages, 0ULL);
 
 	set(test, 3, P2M_4K, p2m_make_entry(p2m_ram_rw, p->small[0]));
 	set(test, 4, P2M_4K, p2m_make_entry(p2m_logdirty, p->small[1]));
-	/* Two frames may share what is shared. */
+	/* Two frames may share a page. */
 	get_page(p->small[2]);
 	set(test, 5, P2M_4K, p2m_make_entry(p2m_shared, p->small[2]));
 	set(test, 6, P2M_4K, p2m_make_entry(p2m_shared, p->small[2]));
@@ -196,7 +200,7 @@ static void a_page_with_too_few_references_is_found(struct kunit *test)
 {
 	CLASS(patient, p)(test);
 
-	/* 512 entries, of which each should have one */
+	/* Each of 512 entries must have a reference. */
 	set(test, 512, P2M_2M, p2m_make_entry(p2m_ram_rw, p->large));
 	KUNIT_ASSERT_EQ(test, p2m_split_entry(&p->guest.map, 512), 0);
 	EXPECT_ERRORS(test, 1);
@@ -214,7 +218,10 @@ static void a_large_page_in_pieces_is_found(struct kunit *test)
 	set(test, 512, P2M_2M, p2m_make_entry(p2m_ram_rw, p->large));
 	KUNIT_ASSERT_EQ(test, p2m_split_entry(&p->guest.map, 512), 0);
 	page_ref_add(p->large, P2M_CHUNK_GFNS - 1);
-	/* One part is missing; then it is another's; then in another's place. */
+	/*
+	 * One part of the page is missing, then it is there.  Then another part
+	 * is in its place.
+	 */
 	set(test, 700, P2M_4K, p2m_make_entry(p2m_ram_rw, p->small[0]));
 	EXPECT_ERRORS(test, 1);
 	set(test, 700, P2M_4K, p2m_make_entry(p2m_ram_rw, p->large + 188));

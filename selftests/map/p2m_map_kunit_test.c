@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of the map: each is named as what the map promises.  One task
- * holds all of the guest, except where tests say otherwise.
+ * KUnit tests of the map: the name of each is a promise of the map.  One task
+ * holds all of the guest, except where a test says otherwise.
  */
 
 #include <kunit/test.h>
@@ -16,15 +16,15 @@
 #include "tables.h"
 
 #define TOP		((1UL << P2M_TABLE_LEVELS * P2M_TABLE_BITS) - 1)
-/* Chunks in which tables appear before the eyes of a reader */
+/* Chunks in which tables appear while a reader looks */
 #define NR_RACES	1500
 #define NR_ROUNDS	1500
 
 /**
- * struct fixture - a map to be tested
+ * struct fixture - a map under test
  * @lock: its lock
  * @map: the map
- * @page: what entries in it are of: 2 MB
+ * @page: the page of its entries, of 2 MB
  */
 struct fixture {
 	struct p2m_rangelock	lock;
@@ -93,7 +93,7 @@ static struct p2m_entry large(struct fixture *f, enum p2m_type type)
 	return entry;
 }
 
-/* What a type without a page looks like */
+/* The entry of a type without a page */
 static struct p2m_entry bare(enum p2m_type type)
 {
 	return p2m_make_entry(type, NULL);
@@ -107,7 +107,7 @@ static void set(struct kunit *test, unsigned long gfn, unsigned int order,
 	KUNIT_ASSERT_EQ(test, p2m_set_entry(&f->map, gfn, order, entry), 0);
 }
 
-/* Both ways of asking give this answer. */
+/* Both calls that read an entry must give this one. */
 #define EXPECT_ENTRY(test, gfn, want)					\
 do {									\
 	struct fixture *_f = (test)->priv;				\
@@ -118,10 +118,11 @@ do {									\
 } while (0)
 
 #define EXPECT_COUNT(test, type, want)					\
-	KUNIT_EXPECT_EQ(test, p2m_map_count(&((struct fixture *)(test)->priv)->map, \
-					    type), (unsigned long)(want))
+	KUNIT_EXPECT_EQ(test,						\
+			p2m_map_count(&((struct fixture *)(test)->priv)->map, \
+				      type), (unsigned long)(want))
 
-/* ---- what is there ------------------------------------------------------ */
+/* ---- entries ------------------------------------------------------------ */
 
 /* Frames in the first and last places of tables of every level */
 static const unsigned long frames[] = {
@@ -186,7 +187,7 @@ static void a_large_entry_covers_its_chunk_and_no_more(struct kunit *test)
 	EXPECT_COUNT(test, p2m_ram_rw, 512);
 	KUNIT_EXPECT_PTR_EQ(test, f->page + 5,
 			    p2m_entry_page_of(p2m_lookup(&f->map, 517), 517));
-	/* Three tables above it, and none below. */
+	/* There are three tables above it, and none below. */
 	KUNIT_EXPECT_EQ(test, tables_in_use(), 3L);
 }
 
@@ -209,7 +210,7 @@ static void a_split_keeps_type_dirtiness_and_pages(struct kunit *test)
 	EXPECT_COUNT(test, p2m_logdirty, 512);
 	KUNIT_EXPECT_EQ(test, tables_in_use(), 4L);
 
-	/* What is split stays so. */
+	/* A second split of the chunk changes nothing. */
 	KUNIT_ASSERT_EQ(test, p2m_split_entry(&f->map, 1024), 0);
 	KUNIT_EXPECT_EQ(test, tables_in_use(), 4L);
 }
@@ -256,7 +257,7 @@ static void a_large_entry_replaces_512_and_their_table(struct kunit *test)
 	EXPECT_COUNT(test, p2m_paged, 0);
 	EXPECT_COUNT(test, p2m_shared, 512);
 
-	/* Nothing at all may, too. */
+	/* An empty entry may replace them, too. */
 	KUNIT_ASSERT_EQ(test, p2m_split_entry(&f->map, 0), 0);
 	set(test, 0, P2M_2M, (struct p2m_entry){ 0 });
 	KUNIT_EXPECT_EQ(test, tables_in_use(), 3L);
@@ -285,13 +286,15 @@ static void next_chunk_passes_over_what_is_not_there(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(chunks); i++) {
 		gfn = p2m_next_chunk(&f->map, gfn, TOP + 1);
 		KUNIT_EXPECT_EQ(test, gfn, chunks[i]);
-		/* From the middle of one that is there, it is where one is. */
+		/* From the middle of such a chunk, it returns that frame. */
 		gfn += 300;
-		KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, gfn, TOP + 1), gfn);
+		KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, gfn, TOP + 1),
+				gfn);
 		gfn = chunks[i] + 512;
 	}
 	KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, 0, 512), 512UL);
-	KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, 1536, 1UL << 18), 1UL << 18);
+	KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, 1536, 1UL << 18),
+			1UL << 18);
 	KUNIT_EXPECT_EQ(test, p2m_next_chunk(&f->map, 9, 9), 9UL);
 }
 
@@ -304,8 +307,9 @@ static void without_a_table_it_is_enomem_and_nothing_changed(struct kunit *test)
 
 	for (nth = 1; nth <= 3; nth++) {
 		tables_refuse(nth);
-		KUNIT_EXPECT_EQ(test, p2m_set_entry(&f->map, TOP - nth * 512, P2M_4K,
-						    small(f, p2m_ram_rw, 0)),
+		KUNIT_EXPECT_EQ(test,
+				p2m_set_entry(&f->map, TOP - nth * 512, P2M_4K,
+					      small(f, p2m_ram_rw, 0)),
 				-ENOMEM);
 		EXPECT_ENTRY(test, TOP - nth * 512, ((struct p2m_entry){ 0 }));
 		EXPECT_COUNT(test, p2m_ram_rw, 0);
@@ -321,7 +325,7 @@ static void without_a_table_it_is_enomem_and_nothing_changed(struct kunit *test)
 	EXPECT_ENTRY(test, 3, large(f, p2m_ram_rw));
 	EXPECT_COUNT(test, p2m_ram_rw, 512);
 
-	/* What has an entry of the order needs none. */
+	/* If there is an entry of this order already, no table is needed. */
 	tables_refuse(1);
 	set(test, 0, P2M_2M, large(f, p2m_logdirty));
 	tables_refuse(0);
@@ -381,13 +385,13 @@ static void destroy_drops_each_entry_once(struct kunit *test)
 
 /**
  * struct reader - a task that looks frames up while they change
- * @f: where
- * @gfn: which frame, and the few after it; the writer moves this on
+ * @f: the map in which it looks
+ * @gfn: it looks at this frame and a few after it; the writer moves this on
  * @read: how it looks
- * @stop: end
+ * @stop: tells it to end
  * @looks: how often it looked
- * @found: how often there was something
- * @wrong: an entry that never was; or 0
+ * @found: how often there was an entry
+ * @wrong: an entry that it saw but that never was set, or 0
  * @done: it has ended
  */
 struct reader {
@@ -401,7 +405,7 @@ struct reader {
 	struct completion	done;
 };
 
-/* Entries that there are: none, that of the frame, and that of the chunk */
+/* A frame may have no entry, one of its own, or that of its chunk. */
 static void check_entry(struct reader *r, unsigned long gfn,
 			struct p2m_entry entry)
 {
@@ -451,7 +455,7 @@ static void reader_start(struct kunit *test, struct reader *r,
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 }
 
-/* Let it look a few times more, wherever it is to look now. */
+/* Let it look a few times more, at the frame that is set now. */
 static void reader_looks(struct reader *r)
 {
 	unsigned long looks = READ_ONCE(r->looks) + 6;
@@ -467,7 +471,10 @@ static void reader_stop(struct kunit *test, struct reader *r)
 	KUNIT_EXPECT_EQ(test, r->wrong, 0ULL);
 }
 
-/* Nothing, 512 entries, one, 512 again, nothing: and never anything else. */
+/*
+ * A chunk has nothing, then 512 entries, one, 512 again, nothing.  The reader
+ * must never see anything else.
+ */
 static void a_reader_sees_old_or_new_entries_only(struct kunit *test)
 {
 	CLASS(held, f)(test);
@@ -489,7 +496,7 @@ static void a_reader_sees_old_or_new_entries_only(struct kunit *test)
 	KUNIT_EXPECT_GT(test, r.found, 0UL);
 }
 
-/* In place of nothing there is a table, in which there may be nothing still. */
+/* A table, which may still be empty, takes the place of nothing. */
 static void a_reader_never_sees_a_table(struct kunit *test)
 {
 	CLASS(held, f)(test);
@@ -498,7 +505,7 @@ static void a_reader_never_sees_a_table(struct kunit *test)
 
 	reader_start(test, &r, read_without_lock);
 	for (i = 0; i < NR_RACES; i++) {
-		/* A chunk's first table, and now and then those above it. */
+		/* A chunk's first table; for some chunks those above, too. */
 		gfn = i * P2M_CHUNK_GFNS * (i % 16 ? 1 : 512);
 		WRITE_ONCE(r.gfn, gfn);
 		reader_looks(&r);
@@ -509,7 +516,7 @@ static void a_reader_never_sees_a_table(struct kunit *test)
 	KUNIT_EXPECT_GT(test, r.found, 0UL);
 }
 
-/* The holder of a chunk is alone there, but tables above are for all. */
+/* A chunk has one holder, but the tables above it are for all. */
 static void nor_does_a_holder_whose_neighbour_adds_it(struct kunit *test)
 {
 	struct fixture *f = test->priv;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of p2m_unmap() against the touches that it is to stop: when it
- * returns, nobody maps the frames, nor is about to.
+ * KUnit tests of p2m_unmap() against the touches that it must stop.  When it
+ * returns, nobody maps the frames, and nobody is about to.
  */
 
 #include <kunit/test.h>
@@ -10,7 +10,7 @@
 #include <linux/mm.h>
 #include <linux/pagemap.h>
 
-/* What happens in which order, a letter each, after it was asked for */
+/* The order of events after the call, one letter for each */
 static char story[16];
 
 static void tell(char what)
@@ -21,7 +21,7 @@ static void tell(char what)
 		story[end] = what;
 }
 
-/* Before somebody locks a page, if not NULL */
+/* Called before a page is locked, if not NULL */
 static void (*before_lock)(void);
 
 static void test_lock_page(struct page *page)
@@ -34,12 +34,12 @@ static void test_lock_page(struct page *page)
 static void test_barrier(void)
 {
 	tell('b');
-	/* Whatever it is for there. */
+	/* This is the barrier itself. */
 	smp_mb();
 }
 
 #undef smp_mb
-/* To be told of */
+/* These report to the story. */
 #define smp_mb()		test_barrier()
 #define folio_wait_locked(folio) (tell('w'), folio_wait_locked(folio))
 #define folio_mapped(folio)	(tell('m'), folio_mapped(folio))
@@ -71,11 +71,11 @@ void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 bool p2m_pager_is_there(GUEST) { return false; }
 
 /**
- * struct unmapping - a frame that is unmapped, and whoever touches it
+ * struct unmapping - a frame that is unmapped and touched
  * @guest: its guest, as far as p2m_unmap() and p2m_page_mkwrite() look at it
- * @inode: the guest's
- * @page: the frame's
- * @unmapped: when p2m_unmap() has returned
+ * @inode: the guest's inode
+ * @page: the frame's page
+ * @unmapped: p2m_unmap() has returned
  */
 struct unmapping {
 	struct p2m_guest	guest;
@@ -92,11 +92,14 @@ static int unmap_test_init(struct kunit *test)
 		return -ENOMEM;
 	u->page = alloc_page(GFP_KERNEL);
 	KUNIT_ASSERT_NOT_NULL(test, u->page);
-	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&u->guest.lock, "unmap test"), 0);
+	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&u->guest.lock, "unmap test"),
+			0);
 	KUNIT_ASSERT_EQ(test, p2m_map_init(&u->guest.map, &u->guest.lock), 0);
 	KUNIT_ASSERT_EQ(test, get_p2m_gfn(&u->guest.lock, GFN), 0);
-	KUNIT_ASSERT_EQ(test, p2m_set_entry(&u->guest.map, GFN, P2M_4K,
-					    p2m_make_entry(p2m_ram_rw, u->page)), 0);
+	KUNIT_ASSERT_EQ(test,
+			p2m_set_entry(&u->guest.map, GFN, P2M_4K,
+				      p2m_make_entry(p2m_ram_rw, u->page)),
+			0);
 	put_p2m_gfn(&u->guest.lock, GFN);
 	u->guest.inode = &u->inode;
 	init_completion(&u->unmapped);
@@ -130,20 +133,22 @@ static int unmap_frame(void *arg)
 		p2m_unmap(&u->guest, GFN, 1);
 		put_p2m_gfn(&u->guest.lock, GFN);
 	}
-	/* So that this code is not needed any more when the test goes on. */
+	/* When the test goes on, no thread must need this code any more. */
 	kthread_complete_and_exit(&u->unmapped, 0);
 }
 
 static void unmap_in_a_thread(struct kunit *test)
 {
-	struct task_struct *task = kthread_run(unmap_frame, test->priv, "p2m_unmap");
+	struct task_struct *task = kthread_run(unmap_frame, test->priv,
+					       "p2m_unmap");
 
 	KUNIT_ASSERT_FALSE(test, IS_ERR(task));
 }
 
 /*
- * The entry was changed before: a full barrier, and then the page's lock is looked
- * at.  The fault keeps it until the page is mapped: then that is looked at.
+ * A fault has the page's lock until the page is mapped.  The entry was changed
+ * before.  p2m_unmap() must make a full barrier, then wait for the page's lock,
+ * and only then look whether the page is mapped.
  */
 static void who_is_about_to_map_is_waited_for(struct kunit *test)
 {
@@ -151,7 +156,8 @@ static void who_is_about_to_map_is_waited_for(struct kunit *test)
 
 	lock_page(u->page);
 	unmap_in_a_thread(test);
-	KUNIT_EXPECT_FALSE(test, wait_for_completion_timeout(&u->unmapped, HZ / 20));
+	KUNIT_EXPECT_FALSE(test, wait_for_completion_timeout(&u->unmapped,
+							     HZ / 20));
 	KUNIT_EXPECT_STREQ(test, story, "bw");
 	atomic_inc(&u->page->_mapcount);
 	unlock_page(u->page);
@@ -171,7 +177,10 @@ static void what_nobody_maps_is_not_zapped(struct kunit *test)
 
 static struct unmapping *taken;
 
-/* As who takes its page away does; that is not to be seen from the page's lock. */
+/*
+ * Like a service that takes the page of the frame away.  The page's lock does
+ * not show that.
+ */
 static void take(void)
 {
 	before_lock = NULL;
@@ -199,8 +208,12 @@ static void a_write_is_allowed_with_the_page_locked(struct kunit *test)
 	unlock_page(u->page);
 }
 
-/* The other side of the barrier: first the page is locked, then the entry looked at. */
-static void a_write_is_not_allowed_if_it_was_taken_before_it_was_locked(struct kunit *test)
+/*
+ * The other side of the barrier: the page is locked first, and then the entry
+ * is looked at.
+ */
+static void
+a_write_is_not_allowed_if_it_was_taken_before_it_was_locked(struct kunit *test)
 {
 	taken = test->priv;
 	before_lock = take;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The map under test, and where it gets its tables: see tables.h. */
+/* The map under test, and the source of its tables: see tables.h. */
 
 #include <linux/atomic.h>
 #include <linux/mm.h>

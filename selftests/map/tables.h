@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The map under test takes its tables from here: they are counted, so that a
- * lost one is found, and can be refused.
+ * The map under test gets its tables from here.  Tables are counted, so that a
+ * lost one is found.  A table can be refused.
  */
 #ifndef _P2M_TABLES_H
 #define _P2M_TABLES_H
 
 #include <linux/gfp.h>
 
-/* Tables that there are, after all that was to be freed by RCU has been. */
+/* How many tables there are, after RCU has freed those that wait for it */
 long tables_in_use(void);
 
-/* Refuse the nth table from now on; 0 for none. */
+/* Refuse the nth table from now on, or none if 0. */
 void tables_refuse(int nth);
 
 unsigned long tables_alloc(gfp_t gfp);
