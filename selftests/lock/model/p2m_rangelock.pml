@@ -2,10 +2,10 @@
 /*
  * The protocol of p2m_rangelock.c, for Spin
  *
- * Run it with ./run.  What is called p2m_...() here stands for the function of
- * that name there; one step here is one access to memory that others touch too.
+ * Run it with ./run.  A p2m_...() here stands for the function of that name
+ * there.  One step here is one access to memory that other tasks touch too.
  *
- * Three tasks, and a tree of two levels below all:
+ * There are three tasks, and a tree of two levels below all:
  *
  *		     ALL
  *		   /     \
@@ -13,48 +13,53 @@
  *		/  \     /  \
  *	       A    B   C    D
  *
- * A scenario, picked with -D, says what each task gets, in which order.  When it
- * has got everything, or been refused something, it puts what it holds, in any
- * order.
+ * A scenario, chosen with -D, says what each task gets, and in which order.  A
+ * task that has got everything, or was refused something, puts all that it
+ * holds, in any order.
  *
  * What is checked.  No task is ever stuck (an invalid end state), and the named
  * assertions hold:
  *
- *  not_exclusive	when a get returns, no other task holds an overlapping node
- *  not_got		when a get returns 0, the node is the task's
- *  left_behind		after an error nothing more is held than before; when all
- *			tasks are done, all owner words are 0
- *  false_deadlock	-EDEADLK is returned only if each task of the cycle waits,
- *			with reason, for what the next one has and cannot give
+ *  not_exclusive	when a get returns, no other task holds an overlapping
+ *			node
+ *  not_got		when a get returns 0, the task has the node
+ *  left_behind		after an error nothing more is held than before; when
+ *			all tasks are done, all owner words are 0
+ *  false_deadlock	-EDEADLK is returned only if each task of the cycle
+ *			waits, with reason, for a node that the next one has and
+ *			cannot give
  *  too_many_deadlocks	a cycle of two or three gives one -EDEADLK, not more
- *  refused_with_empty_hands	nor for a task that holds nothing
- *  waits_for_nothing	who owns something below a claim never waits for the claim
- *  waits_below_own	below one's own node a get neither fails nor sleeps,
- *  spins_for_sleeper	nor spins but for another's BACK OFF
- *  gives_way_forever	who gives way gets somewhere
+ *  refused_with_empty_hands	a task that holds nothing gets no -EDEADLK
+ *  waits_for_nothing	a task that owns something below a claim never waits for
+ *			the claim
+ *  waits_below_own	below the task's own node a get neither fails nor sleeps
+ *  spins_for_sleeper	nor does it spin there, except for the BACK OFF of
+ *			another task
+ *  gives_way_forever	a task that gives way makes progress
  *
- * and by LTL, with weak fairness, that the gets of some tasks return, although
- * others go on getting and putting for ever.
+ * LTL checks, with weak fairness, that the gets of some tasks return, although
+ * other tasks get and put for ever.
  *
- * A mutant, picked with -D too, takes one step of the protocol away, or puts back
- * a mistake that was in the code once.  Each must be caught.
+ * A mutant, chosen with -D too, takes one step of the protocol away, or puts
+ * back a mistake that was in the code once.  Each must be caught.
  *
  * What is not modelled:
  *
- *  - Growth of the tree, and its nodes coming to be; more than one guest.
- *  - Memory weaker than sequentially consistent.  For the places where the code
- *    has a full barrier there are mutants that swap the accesses.
- *  - How long a spin takes.  A turn that fails leaves no trace, so that one turn,
+ *  - Growth of the tree, creation of its nodes, and more than one guest.
+ *  - Memory that is weaker than sequentially consistent.  For the places where
+ *    the code has a full barrier, there are mutants that swap the accesses.
+ *  - How long a spin takes.  A turn that fails leaves no trace, so one turn,
  *    made at any time, stands for all of them.
- *  - p2m_find() for one's own nodes, p2m_own_above() and p2m_closes_cycle() are
- *    one step each: what one owns nobody else changes; and a node in the chain
- *    has waiters, so that no owner of it goes without p2m_graph.
+ *  - The steps inside p2m_find() for the task's own nodes, p2m_own_above() and
+ *    p2m_closes_cycle().  Each is one step here.  No other task changes what a
+ *    task owns.  A node in the chain has waiters, so its owner cannot give it
+ *    up without p2m_graph.
  *  - Overflow of the depth and of the passes.
  *
- * What is not promised, since it does not hold under weak fairness alone: that a
- * get is served while one other task gets and puts the same chunk, and another one
- * the node above, for ever.  Each time that the one is free the other may have
- * been taken just before.  It would take luck to keep that up.
+ * One thing is not promised, because weak fairness alone does not give it.  One
+ * other task gets and puts the same chunk for ever, and another task the node
+ * above.  Then a get may never be served: each time that the one is free, the
+ * other may have been taken just before.  It would take luck to keep that up.
  */
 
 #define TASKS		3
@@ -72,7 +77,8 @@
 #define NONE		7
 
 #define PARENT(n)	((n) == ALL -> NONE : ((n) - 1) / 2)
-#define LEVEL(n)	((n) == ALL -> 2 : ((n) <= W2 -> 1 : ((n) <= D -> 0 : 3)))
+#define LEVEL(n) \
+	((n) == ALL -> 2 : ((n) <= W2 -> 1 : ((n) <= D -> 0 : 3)))
 #define LEVEL_NONE	3
 #define FIRST_CHUNK(n)	((n) == W1 || (n) == ALL -> A : ((n) == W2 -> C : (n)))
 
@@ -106,7 +112,7 @@
 #define MINE(n)		(OWNER(n) == me)
 #define OTHERS(n)	(OWNER(n) != 0 && OWNER(n) != me)
 
-/* struct p2m_node; struct p2m_get, as far as others look at it. */
+/* struct p2m_node, and as much of struct p2m_get as other tasks look at. */
 byte word[NODES];
 byte depth[NODES];
 byte passes[A];
@@ -120,12 +126,12 @@ bool asleep[TASKS + 1];
 byte script[TASKS * STEPS] = { T1, T2, T3 };
 byte mode[TASKS] = { MODES };
 
-/* For the checks alone. */
+/* Only for the checks. */
 bool taking[TASKS + 1];		/* between TAKE and BACK OFF */
 byte deadlocks;
 byte done;
 
-/* p2m_graph.  Where it must be fair, whoever came first has it. */
+/* p2m_graph.  Where it must be fair, the task that came first has it. */
 #ifdef FAIR
 chan graph = [TASKS] of { byte };
 inline graph_lock()	{ graph ! me; graph ? [eval(me)] }
@@ -137,15 +143,15 @@ inline graph_unlock()	{ graph = 0 }
 #endif
 
 /*
- * Always false.  They stand in assertions so that Spin, which prints the text of
- * what failed, prints its name.
+ * These are always false.  Spin prints the text of an assertion that failed, so
+ * they stand there as its name.
  */
 hidden byte not_exclusive, not_got, left_behind, false_deadlock;
 hidden byte too_many_deadlocks, refused_with_empty_hands;
 hidden byte waits_for_nothing, waits_below_own, spins_for_sleeper;
 hidden byte gives_way_forever;
 
-/* What scenarios are made for is said when it first happens. */
+/* Print the purpose of a scenario when it first happens. */
 c_decl {
 	\#include <stdio.h>
 	static void saw(const char *what, int *before)
@@ -170,16 +176,16 @@ c_decl {
 #define OWN_ABOVE(n) \
 	((n) != ALL && (MINE(ALL) || MINE(PARENT(n))))
 
-/* The order of a heap: what is above has the smaller number. */
+/* In the order of a heap, a node above has the smaller number. */
 #define DRAINING(g)	(on[g] != NONE && want[g] < on[g])
 
-/* p2m_first_in_line(): nobody in g's queue is in g's way. */
+/* p2m_first_in_line(): no task in g's queue is in the way of g. */
 #define BARS(t, g) \
 	(on[t] == on[g] && ticket[t] < ticket[g] && !DRAINING(t) && \
 	 (want[t] == on[t] || want[g] == on[g] || want[t] == want[g]))
 #define FIRST_IN_LINE(g)	(!BARS(1, g) && !BARS(2, g) && !BARS(3, g))
 
-/* Free, but somebody else has waited for it for long enough. */
+/* The node is free, but another task has waited for it for long enough. */
 #ifdef MUTANT_HANDOFF_BELOW_OWN
 #define RESERVED(n) \
 	((word[n] & HANDOFF) && !(on[me] == (n) && FIRST_IN_LINE(me)))
@@ -318,7 +324,10 @@ inline p2m_release(n)
 /* Deadlock                                                             */
 /* -------------------------------------------------------------------- */
 
-/* Does who waits, with the claim that it needs, for whom, as it should? */
+/*
+ * Does the task wait as it should: to own a node; to see one free, below its
+ * claim; or to go below one, below which it owns nothing?
+ */
 #define WAITS_WITH_REASON(t) \
 	(on[t] == want[t] || \
 	 (LEVEL(on[t]) < LEVEL(want[t]) && OWNER(want[t]) == (t)) || \
@@ -327,7 +336,7 @@ inline p2m_release(n)
 	(OWNER(n) == (t) && !taking[t] && \
 	 (depth[n] != 0 || (want[t] == (n) && DRAINING(t))))
 
-/* Within d_step. */
+/* Only within d_step. */
 inline p2m_closes_cycle()	/* -> closes */
 {
 	closes = false;
@@ -349,13 +358,15 @@ inline p2m_closes_cycle()	/* -> closes */
 		fi
 	od;
 
-	/* Real? */
+	/* Is the cycle real? */
 	if
 	:: closes ->
 		who = me;
 		do
-		:: assert((on[who] != NONE && WAITS_WITH_REASON(who)) || false_deadlock);
-		   assert(HAS_FOR_GOOD(OWNER(on[who]), on[who]) || false_deadlock);
+		:: assert((on[who] != NONE && WAITS_WITH_REASON(who)) ||
+			  false_deadlock);
+		   assert(HAS_FOR_GOOD(OWNER(on[who]), on[who]) ||
+			  false_deadlock);
 		   who = OWNER(on[who]);
 		   if
 		   :: who == me -> break
@@ -415,8 +426,8 @@ inline p2m_search(n)
 }
 
 /*
- * One step: the read before the compare-and-exchange counts for nothing, if that
- * succeeds.
+ * One step: if the compare-and-exchange succeeds, the read before it does not
+ * matter.
  */
 inline p2m_take()		/* -> blocker */
 {
@@ -494,7 +505,7 @@ inline p2m_attempt(in_graph)	/* -> blocker */
 #define BACKOFF_ONLY	(OWN_ABOVE(blocker))
 #endif
 
-/* Another's, in a section without preemption, or free to be taken. */
+/* Another task has it in a section without preemption, or it can be taken. */
 #define SOON_FREE(n) \
 	((OWNER(n) == 0 && !RESERVED(n)) || (OTHERS(n) && taking[OWNER(n)]))
 
@@ -517,7 +528,7 @@ inline p2m_spin()		/* -> blocker */
 	od
 }
 
-/* May end with p2m_graph dropped and taken again. */
+/* This may drop p2m_graph and take it again. */
 inline p2m_block()		/* -> err */
 {
 	if
@@ -544,7 +555,11 @@ inline p2m_block()		/* -> err */
 	:: err == 0 ->
 		if
 		:: !asleep[me]
-		:: d_step { signalled && asleep[me] -> signal = true; asleep[me] = false }
+		:: d_step {
+			signalled && asleep[me] ->
+			signal = true;
+			asleep[me] = false
+		   }
 		fi;
 		graph_lock()
 	:: else
@@ -606,7 +621,7 @@ inline p2m_wait_own()		/* -> err */
 	slept = false
 }
 
-/* Turns of the spin, until it is free; or no longer. */
+/* Spin until the node is free, or stop spinning at any time. */
 inline p2m_wait_idle()		/* -> err */
 {
 	if
@@ -637,7 +652,7 @@ inline p2m_wait_idle()		/* -> err */
 	fi
 }
 
-/* The order of p2m_find(): a node, then those below it, but none before @from. */
+/* The order of p2m_find(): a node, then those below, but none before @from. */
 #define LOOK_FIRST	(want[me] == ALL -> PARENT(from) : from)
 #define LOOK_NEXT \
 	(look == W1 || look == W2 -> \
@@ -717,7 +732,7 @@ inline p2m_give_way()
 	graph_unlock()
 }
 
-/* Does the task own anything but what it wants? */
+/* Does the task own anything but the node that it wants? */
 #define MINE_ELSE(n)	(MINE(n) && want[me] != (n))
 #define p2m_own_other() \
 	(MINE_ELSE(ALL) || MINE_ELSE(W1) || MINE_ELSE(W2) || MINE_ELSE(A) || \
@@ -750,7 +765,9 @@ inline p2m_get_slow()		/* -> err */
 	do
 	:: err || LEVEL(want[me]) == 0 -> break
 #ifdef MUTANT_REORDER_WIDE
-	:: !err && LEVEL(want[me]) != 0 && stale -> drained[want[me]] = true; break
+	:: !err && LEVEL(want[me]) != 0 && stale ->
+		drained[want[me]] = true;
+		break
 	:: !err && LEVEL(want[me]) != 0 && !stale ->
 #else
 	:: !err && LEVEL(want[me]) != 0 ->
@@ -773,12 +790,14 @@ inline p2m_get_slow()		/* -> err */
 	blocker = 0
 }
 
-/* Nobody else's get of what overlaps has returned. */
+/* No other task's get of an overlapping node has returned. */
 #define HELD_BY_OTHER(n)	(OTHERS(n) && depth[n] != 0)
 #define EXCLUSIVE(n) \
 	(!HELD_BY_OTHER(n) && \
-	 (!(n == W1 || n == ALL) || (!HELD_BY_OTHER(A) && !HELD_BY_OTHER(B))) && \
-	 (!(n == W2 || n == ALL) || (!HELD_BY_OTHER(C) && !HELD_BY_OTHER(D))) && \
+	 (!(n == W1 || n == ALL) || \
+	  (!HELD_BY_OTHER(A) && !HELD_BY_OTHER(B))) && \
+	 (!(n == W2 || n == ALL) || \
+	  (!HELD_BY_OTHER(C) && !HELD_BY_OTHER(D))) && \
 	 (!(n == ALL) || (!HELD_BY_OTHER(W1) && !HELD_BY_OTHER(W2))) && \
 	 (!(n != ALL) || !HELD_BY_OTHER(ALL)) && \
 	 (!(n == A || n == B) || !HELD_BY_OTHER(W1)) && \
@@ -795,12 +814,14 @@ inline p2m_get_node()		/* -> err */
 		fi;
 		pass_from = LEVEL_NONE;
 #ifdef MUTANT_REORDER_WIDE
-		/* The looks of the drain, before TAKE. */
+		/* The drain looks before TAKE. */
 		d_step {
 			stale = (want[me] == W1 && !OTHERS(A) && !OTHERS(B)) ||
 				(want[me] == W2 && !OTHERS(C) && !OTHERS(D)) ||
-				(want[me] == ALL && !OTHERS(W1) && !OTHERS(W2) &&
-				 !OTHERS(A) && !OTHERS(B) && !OTHERS(C) && !OTHERS(D))
+				(want[me] == ALL &&
+				 !OTHERS(W1) && !OTHERS(W2) &&
+				 !OTHERS(A) && !OTHERS(B) &&
+				 !OTHERS(C) && !OTHERS(D))
 		}
 #endif
 #ifdef MUTANT_REORDER_NARROW
@@ -852,7 +873,8 @@ inline p2m_get_node()		/* -> err */
 			:: else ->
 				assert(!MINE(want[me]) || left_behind);
 				assert(err != EDEADLK || MINE(ALL) ||
-				       BELOW(me, ALL) || refused_with_empty_hands)
+				       BELOW(me, ALL) ||
+				       refused_with_empty_hands)
 			fi;
 			closed_by = 0;
 			gave = 0;
@@ -890,7 +912,8 @@ inline p2m_put_node()
 
 proctype task(byte me)
 {
-	byte step, op, err, above, up, blocker, left, look, busy, from, seen, closed_by, gave;
+	byte step, op, err, above, up, blocker, left, look, busy, from, seen;
+	byte closed_by, gave;
 	byte pass_from, searched, who, hops;
 	bool taken, slept, closes, signal, signalled;
 #ifdef MUTANT_REORDER_WIDE
@@ -955,10 +978,11 @@ proctype task(byte me)
 		err = 0;
 		if
 		:: done == 14 ->
-			assert((word[ALL] == 0 && word[W1] == 0 && word[W2] == 0 &&
-				word[A] == 0 && word[B] == 0 && word[C] == 0 &&
-				word[D] == 0 && !drained[ALL] && !drained[W1] &&
-				!drained[W2]) || left_behind);
+			assert((word[ALL] == 0 && word[W1] == 0 &&
+				word[W2] == 0 && word[A] == 0 &&
+				word[B] == 0 && word[C] == 0 &&
+				word[D] == 0 && !drained[ALL] &&
+				!drained[W1] && !drained[W2]) || left_behind);
 			assert(deadlocks <= DEADLOCKS || too_many_deadlocks)
 		:: else
 		fi

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the three tasks of p2m_rangelock.pml get, and in which order; how many
- * -EDEADLK there may be in all; and how the tasks wait, if not just so.
+ * The scenarios of p2m_rangelock.pml: what the three tasks get, and in which
+ * order; how many -EDEADLK there may be in all; and how the tasks wait, if not
+ * by WAIT.
  */
 
-#ifdef NARROW_WIDE	/* task 1 passes the claim of task 2, where that has looked */
+#ifdef NARROW_WIDE	/* task 1 passes task 2's claim where that has looked */
 #define T1 B, A, END, END
 #define T2 W1, END, END, END
 #define T3 A, END, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef WIDE_WIDE	/* and a narrow one queues between two wide ones */
+#ifdef WIDE_WIDE	/* a narrow get queues between two wide ones */
 #define T1 W1, END, END, END
 #define T2 A, END, END, END
 #define T3 W1, END, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef GLOBAL		/* over narrow and wide ones, of which one passes */
+#ifdef GLOBAL		/* global over narrow and wide; one of them passes */
 #define T1 A, C, END, END
 #define T2 ALL, END, END, END
 #define T3 W2, END, END, END
@@ -32,7 +33,7 @@
 #define DEADLOCKS 0
 #endif
 
-#ifdef ABBA		/* a cycle of two, with a wide one around it */
+#ifdef ABBA		/* a cycle of two, with a wide get around it */
 #define T1 A, B, END, END
 #define T2 B, A, END, END
 #define T3 W1, END, END, END
@@ -67,21 +68,21 @@
 #define DEADLOCKS 1
 #endif
 
-#ifdef RECURSION	/* a part, and the same again, put in any order */
+#ifdef RECURSION	/* get a part, and the same again; put in any order */
 #define T1 W1, A, W1, END
 #define T2 A, END, END, END
 #define T3 ALL, END, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef BELOW_OWN	/* while a wide one backs off in between */
+#ifdef BELOW_OWN	/* get below own; a wide get backs off in between */
 #define T1 ALL, A, END, END
 #define T2 W1, END, END, END
 #define T3 A, END, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef BELOW_HANDOFF	/* task 1 has the node above one that is reserved */
+#ifdef BELOW_HANDOFF	/* task 1 has the node above a reserved one */
 #define T1 A, PUT, W1, A
 #define T2 A, END, END, END
 #define T3 A, END, END, END
@@ -96,7 +97,7 @@
 #define DEADLOCKS 0
 #endif
 
-#ifdef TRY_ALL		/* a claim of all that goes, then one of W1 */
+#ifdef TRY_ALL		/* a claim of ALL that goes, then one of W1 */
 #define T1 A, B, END, END
 #define T2 W1, END, END, END
 #define T3 ALL, END, END, END
@@ -104,7 +105,7 @@
 #define DEADLOCKS 0
 #endif
 
-#ifdef INTERRUPTED	/* while draining, or in any queue */
+#ifdef INTERRUPTED	/* by a signal, while draining or in any queue */
 #define T1 A, B, END, END
 #define T2 W1, END, END, END
 #define T3 B, END, END, END
@@ -112,21 +113,21 @@
 #define DEADLOCKS 0
 #endif
 
-#ifdef NARROW_LOOPS	/* for ever, at both chunks below task 2's */
+#ifdef NARROW_LOOPS	/* loops at both chunks below task 2's node */
 #define T1 A, LOOP, END, END
 #define T2 W1, END, END, END
 #define T3 B, LOOP, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef WIDE_LOOPS	/* for ever, above task 2's */
+#ifdef WIDE_LOOPS	/* a loop at the node above task 2's chunk */
 #define T1 W1, LOOP, END, END
 #define T2 A, END, END, END
 #define T3 END, END, END, END
 #define DEADLOCKS 0
 #endif
 
-#ifdef SAME_LOOPS	/* for ever, at task 2's own */
+#ifdef SAME_LOOPS	/* loops at task 2's own chunk */
 #define T1 A, LOOP, END, END
 #define T2 A, END, END, END
 #define T3 A, END, END, END
