@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * torture: many tasks at a few locks, doing everything at random
+ * torture: many tasks get and put ranges of a few locks at random
  *
  * scripts/torture loads this in user-mode Linux, with more tasks than CPUs and
  * more CPUs than the machine has, so that a task can stop anywhere.  Loading
- * takes as long as the test does; the result is in the kernel's log, in KTAP.
+ * takes as long as the test does.  The result is in the kernel's log, in KTAP.
  *
- * Each task holds up to HOLDS ranges at a time, which it gets and puts in
- * random order: of any size, aligned or not, in all ways to wait, within and
- * around what it holds already, in several guests at once.  Signals interrupt
- * it.  What is checked:
+ * Each task holds up to HOLDS ranges at a time, and gets and puts them in
+ * random order.  They are of any size, aligned or not, within and around what
+ * the task holds already, and in several guests at once.  The task waits in all
+ * ways, and signals interrupt it.  What is checked:
  *
- *  exclusion	A few clusters of chunks have stamps.  Whoever gets one says so
- *		on its stamp, finding it blank, and finds it unchanged later.
- *  recursion	A task is told that it holds what it holds, and nothing else;
- *		no get of a part of that fails.
- *  errors	A get fails as documented only, and then holds nothing new.
- *  progress	No task waits for longer than any holder holds.
- *  nothing left	In the end everything is free.
- *  coverage	Each kind of detour that the lock counts has been taken, if there
- *		were ten seconds for it.
+ *  exclusion	A few clusters of chunks have stamps.  A task that gets a chunk
+ *		must find its stamp blank.  It writes its name there, and must
+ *		find that unchanged later.
+ *  recursion	The lock must tell a task that it holds what it holds, and
+ *		nothing else.  No get of a part of that may fail.
+ *  errors	A get may fail only as documented, and then holds nothing new.
+ *  progress	No task may wait for longer than any holder holds.
+ *  nothing left	In the end everything must be free.
+ *  coverage	Each kind of detour that the lock counts must have been taken,
+ *		if the test had ten seconds.
  */
 #include <linux/delay.h>
 #include <linux/jiffies.h>
@@ -43,7 +44,8 @@ MODULE_PARM_DESC(threads, "how many tasks");
 
 static unsigned int stall = 20;
 module_param(stall, uint, 0444);
-MODULE_PARM_DESC(stall, "seconds without progress of a task that are a failure");
+MODULE_PARM_DESC(stall,
+		 "seconds without progress of a task that are a failure");
 
 static unsigned int seed = 1;
 module_param(seed, uint, 0444);
@@ -57,7 +59,7 @@ MODULE_PARM_DESC(busted, "the lock has a defect: stop as soon as it is found");
 #define HOLDS		12
 #define SLOTS		16	/* stamped chunks in a cluster */
 
-/* First chunk of each cluster: around the borders of nodes of each level. */
+/* The first chunk of each cluster, around the borders of nodes of each level */
 static const unsigned long clusters[] = {
 	0,
 	BIT(9) - SLOTS / 2,
@@ -70,7 +72,7 @@ static const unsigned long clusters[] = {
 
 #define STAMPS		(ARRAY_SIZE(clusters) * SLOTS)
 
-/* What can happen to a get, for statistics. */
+/* What can happen to a get, for the statistics */
 #define TORTURE_EVENTS(x)						\
 	x(got) x(within) x(widened) x(several_guests) x(stepped)	\
 	x(busy) x(deadlock) x(deadlock_with_empty_hands)		\
@@ -95,9 +97,10 @@ static const char *const stat_names[] = {
 #undef P2M_STAT
 };
 
-/* What is checked: one line of the result each. */
+/* The checks: each is one line of the result. */
 enum torture_check {
-	EXCLUSION, RECURSION, ERRORS, PROGRESS, NOTHING_LEFT, COVERAGE, NR_CHECKS
+	EXCLUSION, RECURSION, ERRORS, PROGRESS, NOTHING_LEFT, COVERAGE,
+	NR_CHECKS
 };
 
 static const char *const check_names[] = {
@@ -110,10 +113,10 @@ static const char *const check_names[] = {
 };
 
 /**
- * struct stamp - who has a chunk, in its own words
+ * struct stamp - the owner of a chunk, written by the tasks themselves
  * @owner: the task that has it
- * @begun: times that it was got from nobody
- * @ended: times that it was put for good
+ * @begun: how often it was got when nobody had it
+ * @ended: how often it was put for good
  */
 struct stamp {
 	struct torturer	*owner;
@@ -127,8 +130,8 @@ struct guest {
 };
 
 /**
- * struct hold - what one get got
- * @kind: which function
+ * struct hold - the ranges of one get
+ * @kind: the function that got them
  * @guest: the guest
  * @gfn: first frame
  * @nr: number of frames
@@ -148,17 +151,17 @@ struct hold {
  * struct torturer - one task
  * @task: the task
  * @rnd: its source of random numbers
- * @holds: what it holds, by the get
- * @nr_holds: how many of these
- * @mine: what it holds, by the stamped chunk: how many times
+ * @holds: its gets that it has not put
+ * @nr_holds: how many these are
+ * @mine: how many times it holds each stamped chunk
  * @in_guest: how many holds it has in each guest
- * @subclass: what it called each guest for lockdep
+ * @subclass: the subclass of each guest, for lockdep
  * @top: the highest of these
- * @waiting: the get that it is at
+ * @waiting: the get that it does now
  * @wait: how it waits there
  * @doing: what it is doing, for reports
  * @since: jiffies when it began that
- * @events: what happened, how often
+ * @events: how often each event happened
  */
 struct torturer {
 	struct task_struct	*task;
@@ -182,7 +185,7 @@ static atomic_t running;
 static atomic_t failures[NR_CHECKS];
 static bool enough;
 
-/* Note a failure, and tell about the first few. */
+/* Count a failure, and print the first few. */
 #define fail(check, fmt, ...)						\
 do {									\
 	if (atomic_inc_return(&failures[check]) <= 3)			\
@@ -212,7 +215,7 @@ static void begin(struct torturer *t, const char *doing)
 /* Stamps                                                              */
 /* ------------------------------------------------------------------ */
 
-/* The gfn of a stamped chunk. */
+/* The gfn of a stamped chunk */
 static unsigned long stamp_gfn(unsigned int i)
 {
 	return (clusters[i / SLOTS] + i % SLOTS) << P2M_CHUNK_ORDER;
@@ -226,7 +229,7 @@ static bool stamp_in(unsigned int i, unsigned long gfn, unsigned long nr)
 	       chunk <= (gfn + nr - 1) >> P2M_CHUNK_ORDER;
 }
 
-/* The lock and we must agree on what this task holds of a range. */
+/* The lock and the test must agree on what this task holds of a range. */
 static void check_held(struct torturer *t, unsigned int g, unsigned long gfn,
 		       unsigned long nr)
 {
@@ -237,7 +240,8 @@ static void check_held(struct torturer *t, unsigned int g, unsigned long gfn,
 		if (!stamp_in(i, gfn, nr))
 			continue;
 		if (t->mine[g][i] && READ_ONCE(guest->stamps[i].owner) != t)
-			fail(EXCLUSION, "guest %u gfn %#lx was taken from its holder",
+			fail(EXCLUSION,
+			     "guest %u gfn %#lx was taken from its holder",
 			     g, stamp_gfn(i));
 		if (p2m_held(&guest->lock, stamp_gfn(i), P2M_CHUNK_ORDER) !=
 		    !!t->mine[g][i])
@@ -256,7 +260,8 @@ static void stamp(struct torturer *t, unsigned int g, unsigned long gfn,
 		if (!stamp_in(i, gfn, nr) || t->mine[g][i]++)
 			continue;
 		if (READ_ONCE(s->owner) || s->begun != s->ended)
-			fail(EXCLUSION, "guest %u gfn %#lx was got by two tasks",
+			fail(EXCLUSION,
+			     "guest %u gfn %#lx was got by two tasks",
 			     g, stamp_gfn(i));
 		WRITE_ONCE(s->owner, t);
 		s->begun++;
@@ -274,7 +279,8 @@ static void unstamp(struct torturer *t, unsigned int g, unsigned long gfn,
 			continue;
 		s->ended++;
 		if (s->begun != s->ended)
-			fail(EXCLUSION, "guest %u gfn %#lx was got while it was held",
+			fail(EXCLUSION,
+			     "guest %u gfn %#lx was got while it was held",
 			     g, stamp_gfn(i));
 		WRITE_ONCE(s->owner, NULL);
 	}
@@ -336,7 +342,7 @@ static void put(struct torturer *t, unsigned int i)
 		t->top = 0;
 }
 
-/* Does the task hold, by a single get, all of a range? */
+/* Does the task hold all of a range by a single get? */
 static bool within(struct torturer *t, const struct hold *h)
 {
 	const struct hold *o;
@@ -356,7 +362,7 @@ static bool within(struct torturer *t, const struct hold *h)
 	return false;
 }
 
-/* How lockdep is to call a guest: ever higher, while others are held. */
+/* The subclass of a guest, for lockdep: it rises while others are held. */
 static unsigned int subclass(struct torturer *t, unsigned int g)
 {
 	unsigned int i;
@@ -384,7 +390,8 @@ static int call(struct torturer *t, struct hold *h, unsigned int sub)
 		if (ret < 0)
 			break;
 		if (!ret || ret > h->nr ||
-		    (ret < h->nr && ((h->gfn + ret) & (BIT(P2M_CHUNK_ORDER) - 1))))
+		    (ret < h->nr &&
+		     ((h->gfn + ret) & (BIT(P2M_CHUNK_ORDER) - 1))))
 			fail(ERRORS, "get_p2m_step() of %#lx frames got %#lx",
 			     h->nr, ret);
 		h->nr = ret;
@@ -403,7 +410,7 @@ static int call(struct torturer *t, struct hold *h, unsigned int sub)
 	return ret;
 }
 
-/* Is it one node of the tree that is got? */
+/* Does the get take a single node of the tree? */
 static bool one_node(const struct hold *h)
 {
 	unsigned int order;
@@ -413,13 +420,15 @@ static bool one_node(const struct hold *h)
 	for (order = P2M_CHUNK_ORDER; order < P2M_GFN_BITS; order += 9)
 		if (h->nr == BIT(order) && !(h->gfn & (h->nr - 1)))
 			return true;
-	return h->gfn >> P2M_CHUNK_ORDER == (h->gfn + h->nr - 1) >> P2M_CHUNK_ORDER;
+	return h->gfn >> P2M_CHUNK_ORDER ==
+	       (h->gfn + h->nr - 1) >> P2M_CHUNK_ORDER;
 }
 
 static void check_error(struct torturer *t, const struct hold *h, int err)
 {
 	bool valid = h->gfn + h->nr <= BIT(P2M_GFN_BITS) &&
-		     (h->kind != HOLD_TWO || h->gfn2 + h->nr <= BIT(P2M_GFN_BITS));
+		     (h->kind != HOLD_TWO ||
+		      h->gfn2 + h->nr <= BIT(P2M_GFN_BITS));
 	bool ok = false;
 
 	switch (err) {
@@ -430,13 +439,14 @@ static void check_error(struct torturer *t, const struct hold *h, int err)
 	case -EDEADLK:
 		t->events[EV_deadlock]++;
 		t->events[EV_deadlock_with_empty_hands] += !t->nr_holds;
-		/* Whoever has empty hands is nobody's obstacle. */
+		/* A task that holds nothing is in nobody's way. */
 		ok = t->wait != P2M_TRY && (t->nr_holds || !one_node(h));
 		break;
 	case -EINTR:
 		t->events[EV_interrupted]++;
 		ok = (t->wait == P2M_WAIT_KILLABLE ||
-		      t->wait == P2M_WAIT_INTERRUPTIBLE) && signal_pending(current);
+		      t->wait == P2M_WAIT_INTERRUPTIBLE) &&
+		     signal_pending(current);
 		break;
 	case -EINVAL:
 		t->events[EV_invalid]++;
@@ -453,7 +463,8 @@ static void check_error(struct torturer *t, const struct hold *h, int err)
 		describe("failed", h);
 	}
 	if (err != -ENOMEM && valid && within(t, h)) {
-		fail(RECURSION, "%d from a get of what is held already, enum p2m_wait %d",
+		fail(RECURSION,
+		     "%d from a get of what is held already, enum p2m_wait %d",
 		     err, t->wait);
 		describe("failed", h);
 	}
@@ -465,16 +476,17 @@ static void take(struct torturer *t, struct hold *h)
 	unsigned int sub = subclass(t, h->guest);
 	int err;
 
-	/* Lockdep has eight; the functions without one mean the lowest. */
+	/* Lockdep has eight subclasses.  Calls without one use the lowest. */
 	if (sub >= MAX_LOCKDEP_SUBCLASSES ||
-	    (h->kind == HOLD_STEP && sub) || (h->kind == HOLD_TWO && t->nr_holds))
+	    (h->kind == HOLD_STEP && sub) ||
+	    (h->kind == HOLD_TWO && t->nr_holds))
 		return;
 
 	t->waiting = *h;
 	begin(t, "get");
 	err = call(t, h, sub);
 	begin(t, "got");
-	/* What is held already is called the new name even if the get failed. */
+	/* If some of the guest is held, even a failed get sets the subclass. */
 	if (!err || t->in_guest[h->guest]) {
 		t->top = sub;
 		t->subclass[h->guest] = sub;
@@ -508,12 +520,12 @@ static void take(struct torturer *t, struct hold *h)
 }
 
 /* ------------------------------------------------------------------ */
-/* Chance                                                              */
+/* Random choices                                                      */
 /* ------------------------------------------------------------------ */
 
 static unsigned long some_gfn(struct torturer *t)
 {
-	/* Mostly where the others are. */
+	/* Mostly where other tasks are */
 	unsigned int cluster = rnd(t, one_in(t, 4) ? ARRAY_SIZE(clusters) : 2);
 
 	return ((clusters[cluster] + rnd(t, SLOTS)) << P2M_CHUNK_ORDER) +
@@ -539,14 +551,14 @@ static void some_range(struct torturer *t, struct hold *h)
 
 	h->gfn = some_gfn(t);
 	h->nr = BIT(order);
-	/* A large one has a long cover if it is not aligned. */
+	/* A large range that is not aligned has a long cover. */
 	if (order >= 28 || (order >= 18 && !one_in(t, 64)) || one_in(t, 2))
 		h->gfn &= ~(h->nr - 1);
 	else if (one_in(t, 4))
 		h->nr = 1 + rnd(t, SLOTS << P2M_CHUNK_ORDER);
 }
 
-/* A part of what a hold holds. */
+/* A part of a hold */
 static void some_part(struct torturer *t, const struct hold *of, struct hold *h)
 {
 	unsigned long skip;
@@ -565,10 +577,11 @@ static void some_part(struct torturer *t, const struct hold *of, struct hold *h)
 	h->gfn += skip;
 	h->nr -= skip;
 	if (one_in(t, 2))
-		h->nr = 1 + rnd(t, min(h->nr, (unsigned long)SLOTS << P2M_CHUNK_ORDER));
+		h->nr = 1 + rnd(t, min(h->nr, (unsigned long)SLOTS <<
+					      P2M_CHUNK_ORDER));
 }
 
-/* More than what a hold holds. */
+/* More than a hold */
 static void some_more(struct torturer *t, const struct hold *of, struct hold *h)
 {
 	static const unsigned int orders[] = { 18, 18, 18, 27, 13, 36 };
@@ -586,7 +599,8 @@ static void get_something(struct torturer *t)
 {
 	static const enum p2m_wait waits[] = {
 		P2M_WAIT, P2M_WAIT, P2M_WAIT, P2M_WAIT_KILLABLE,
-		P2M_WAIT_INTERRUPTIBLE, P2M_WAIT_INTERRUPTIBLE, P2M_TRY, P2M_TRY,
+		P2M_WAIT_INTERRUPTIBLE, P2M_WAIT_INTERRUPTIBLE,
+		P2M_TRY, P2M_TRY,
 	};
 	struct hold h = { .kind = HOLD_RANGE }, *of;
 
@@ -660,7 +674,7 @@ static int torture(void *arg)
 			put(t, rnd(t, t->nr_holds));
 		else
 			get_something(t);
-		/* Whoever was refused must give way, or meets the same again. */
+		/* A refused task must give way, or it meets the same again. */
 		if (t->events[EV_deadlock] != deadlocks || one_in(t, 32))
 			put_everything(t);
 		if (signal_pending(current) && one_in(t, 4))
@@ -671,7 +685,7 @@ static int torture(void *arg)
 	begin(t, "end");
 	atomic_dec(&running);
 
-	/* Signals are no reason to go. */
+	/* Signals must not end the task here. */
 	while (!kthread_should_stop()) {
 		flush_signals(current);
 		schedule_timeout_interruptible(HZ / 10);
@@ -680,7 +694,7 @@ static int torture(void *arg)
 }
 
 /* ------------------------------------------------------------------ */
-/* The whole                                                           */
+/* The whole test                                                      */
 /* ------------------------------------------------------------------ */
 
 static void report_stall(struct torturer *stalled)
@@ -689,7 +703,8 @@ static void report_stall(struct torturer *stalled)
 	unsigned int i;
 
 	fail(PROGRESS, "task %d did not get on for %u s",
-	     stalled->task->pid, jiffies_to_msecs(jiffies - stalled->since) / 1000);
+	     stalled->task->pid,
+	     jiffies_to_msecs(jiffies - stalled->since) / 1000);
 	for (t = torturers; t < torturers + threads; t++) {
 		pr_info("    # task %d: %s for %u ms\n", t->task->pid, t->doing,
 			jiffies_to_msecs(jiffies - READ_ONCE(t->since)));
@@ -700,7 +715,7 @@ static void report_stall(struct torturer *stalled)
 	}
 }
 
-/* A task that has not done anything for too long, or NULL. */
+/* A task that has done nothing for too long, or NULL */
 static struct torturer *find_stalled(void)
 {
 	struct torturer *t;
@@ -735,7 +750,7 @@ static bool watch(void)
 	return true;
 }
 
-/* Everything must be free; and has everything been tried? */
+/* Everything must be free, and every detour must have been taken. */
 static void check_end(void)
 {
 	unsigned long n[P2M_NR_STATS] = {};
@@ -771,7 +786,8 @@ static void report(unsigned long began)
 	pr_info("    # %u tasks, %u CPUs, %u ms\n", threads, num_online_cpus(),
 		jiffies_to_msecs(jiffies - began));
 	for (i = 0; i < NR_CHECKS; i++)
-		pr_info("    %s %u %s\n", atomic_read(&failures[i]) ? "not ok" : "ok",
+		pr_info("    %s %u %s\n",
+			atomic_read(&failures[i]) ? "not ok" : "ok",
 			i + 1, check_names[i]);
 }
 
@@ -814,9 +830,11 @@ static int __init torture_init(void)
 	pr_info("    1..%u\n", NR_CHECKS);
 
 	for (t = torturers; t < torturers + threads; t++) {
-		prandom_seed_state(&t->rnd, ((u64)seed << 32) + (t - torturers));
+		prandom_seed_state(&t->rnd,
+				   ((u64)seed << 32) + (t - torturers));
 		begin(t, "start");
-		t->task = kthread_create(torture, t, "torture/%td", t - torturers);
+		t->task = kthread_create(torture, t, "torture/%td",
+					 t - torturers);
 		if (IS_ERR(t->task)) {
 			while (t-- > torturers)
 				kthread_stop(t->task);
@@ -828,7 +846,7 @@ static int __init torture_init(void)
 		wake_up_process(t->task);
 
 	if (!watch()) {
-		/* Whoever hangs needs all this for ever. */
+		/* The task that hangs needs all of this for ever. */
 		__module_get(THIS_MODULE);
 		report(began);
 		report_whole();
