@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * bench: what p2m_rangelock costs, next to other locks
+ * bench: the cost of p2m_rangelock, beside other locks
  *
- * scripts/bench-lock loads this in user-mode Linux, which takes as long as the
- * benchmark does, and makes figures of what is in the kernel's log after it:
+ * scripts/bench-lock loads this in user-mode Linux.  Loading takes as long as
+ * the benchmark does.  Then the script makes figures from the kernel's log:
  *
  *	bench: CASE REPEAT PAIRS NS [PAIRS NS] [disturbed]
  *
  * In NS nanoseconds a task on CPU 0 (and one on CPU 1) did PAIRS pairs of get
  * and put.  Every repeat runs all cases in turn, each for a short window, so
- * that whatever happens to the machine happens to all of them.  A window in
- * which the machine took a CPU away for a while is done again; if that does not
- * help either, it is called disturbed.
+ * that anything that happens to the machine happens to all of them.  If the
+ * machine took a CPU away for a while, the window is done again.  If that does
+ * not help either, it is called disturbed.
  *
  *	bench: windows N again M
  *	bench: memory PAGES CHUNKS
@@ -37,7 +37,7 @@ module_param(repeats, uint, 0444);
 MODULE_PARM_DESC(repeats, "how often each case is measured");
 
 #define WINDOW		(1 * NSEC_PER_MSEC)
-/* A CPU that did nothing for so long was away. */
+/* A CPU that did nothing for this long was away. */
 #define AWAY		(WINDOW / 10)
 #define MAX_TRIES	50
 
@@ -45,10 +45,10 @@ MODULE_PARM_DESC(repeats, "how often each case is measured");
 #define GB		BIT(18)
 #define CHUNK		BIT(P2M_CHUNK_ORDER)
 
-/* What some cases hold meanwhile: every other chunk, so many of them. */
+/* Some cases hold so many chunks meanwhile, every other one. */
 #define HELD		1000
 #define HELD_GFN(i)	(8 * GB + 2 * (i) * CHUNK)
-/* A step from one to another, which gets around to all in no apparent order. */
+/* Steps of this size visit all of them, in no apparent order. */
 #define STRIDE		619
 
 struct bench_case;
@@ -56,17 +56,17 @@ struct bench_case;
 /**
  * struct worker - the task on one CPU
  * @task: the task
- * @what: the case to be measured
- * @gfn: the frame that it is to get
+ * @what: the case that it measures
+ * @gfn: the frame that it gets
  * @i: where it is among the HELD chunks
- * @start: said when it is to begin
- * @done: said when it has ended
+ * @start: completed to let it begin
+ * @done: completed when it has ended
  * @pairs: how many pairs it did
  * @begin: when it began
  * @ns: how long it took
  * @away: the longest time between two batches of pairs
  * @errors: gets that failed
- * @word: nobody else's
+ * @word: a word that no other task touches
  */
 struct worker {
 	struct task_struct	*task;
@@ -84,12 +84,12 @@ struct worker {
 } ____cacheline_aligned;
 
 /**
- * struct bench_case - one thing to be measured
+ * struct bench_case - one case that is measured
  * @name: in the log
  * @pairs: does some pairs of get and put
- * @batch: how many of them between two looks at the clock
+ * @batch: how many pairs it does between two looks at the clock
  * @workers: how many CPUs do it
- * @waits: whether one may have to wait for the other, however long
+ * @waits: whether one may have to wait for the other, for any time
  * @gfn: the frame that each of them gets
  * @before: called by each worker first
  * @after: called by each worker last
@@ -129,7 +129,7 @@ static void pairs_##name(struct worker *w, unsigned int n)		\
 	}								\
 }
 
-/* A get that can fail is looked at, as any caller must. */
+/* If a get can fail, its result is checked, as any caller must do. */
 #define PAIRS_ERR(name, get, put)					\
 static void pairs_##name(struct worker *w, unsigned int n)		\
 {									\
@@ -153,8 +153,9 @@ PAIRS_ERR(all_64g, get_p2m_all(&tree_64g), put_p2m_all(&tree_64g))
 PAIRS_ERR(all_1t, get_p2m_all(&tree_1t), put_p2m_all(&tree_1t))
 
 /*
- * Two atomic operations on a word of one's own: with two CPUs, what the machine
- * has to give.  Two CPUs of a shared machine may be one core.
+ * Two atomic operations on a word that no other task touches.  With two CPUs,
+ * this shows what the machine can give: two CPUs of a shared machine may be one
+ * core.
  */
 static void pairs_own_word(struct worker *w, unsigned int n)
 {
@@ -180,7 +181,7 @@ static void pairs_interval(struct worker *w, unsigned int n)
 	}
 }
 
-/* The next of the chunks between those that are held. */
+/* The next of the chunks between those that are held */
 static unsigned long among_held(struct worker *w)
 {
 	w->i += STRIDE;
@@ -225,7 +226,7 @@ static void pairs_wide_narrow(struct worker *w, unsigned int n)
 }
 
 /* ------------------------------------------------------------------ */
-/* What is held meanwhile                                              */
+/* Ranges that are held meanwhile                                      */
 /* ------------------------------------------------------------------ */
 
 static void get_outer(struct worker *w)
@@ -285,7 +286,7 @@ static void put_many_intervals(struct worker *w)
 /* A plain loop over as many words as there are chunks                  */
 /* ------------------------------------------------------------------ */
 
-/* Each word on a cache line of its own, in pages as they come. */
+/* Each word has a cache line of its own, in pages as they are allocated. */
 #define WORDS_PER_PAGE	(PAGE_SIZE / SMP_CACHE_BYTES)
 
 struct words {
@@ -315,7 +316,8 @@ static struct words *words_alloc(unsigned int nr)
 	if (!words)
 		return NULL;
 	for (; words->nr_pages < nr_pages; words->nr_pages++) {
-		words->pages[words->nr_pages] = (void *)get_zeroed_page(GFP_KERNEL);
+		words->pages[words->nr_pages] =
+			(void *)get_zeroed_page(GFP_KERNEL);
 		if (!words->pages[words->nr_pages]) {
 			words_free(words);
 			return NULL;
@@ -432,7 +434,7 @@ static int work(void *arg)
 	return 0;
 }
 
-/* One window of one case; false if a CPU was away meanwhile. */
+/* Run one window of one case.  Return: false if a CPU was away meanwhile */
 static bool run(const struct bench_case *c)
 {
 	bool away = false;
@@ -446,10 +448,10 @@ static bool run(const struct bench_case *c)
 	}
 	for (i = 0; i < c->workers; i++) {
 		wait_for_completion(&workers[i].done);
-		/* What takes long by itself cannot be told from it. */
+		/* A case that takes long itself looks the same, so skip it. */
 		away |= c->batch > 1 && !c->waits && workers[i].away > AWAY;
 	}
-	/* They must have been at it at the same time. */
+	/* Both must have run at the same time. */
 	if (c->workers == 2)
 		away |= abs_diff(workers[0].begin, workers[1].begin) > AWAY;
 	return !away;
@@ -475,11 +477,12 @@ static void run_all(void)
 			}
 			windows += tries;
 			if (c->workers == 2)
-				pr_info("bench: %s %u %llu %llu %llu %llu%s\n", c->name,
-					r, w[0].pairs, w[0].ns, w[1].pairs, w[1].ns, mark);
+				pr_info("bench: %s %u %llu %llu %llu %llu%s\n",
+					c->name, r, w[0].pairs, w[0].ns,
+					w[1].pairs, w[1].ns, mark);
 			else
-				pr_info("bench: %s %u %llu %llu%s\n", c->name, r,
-					w[0].pairs, w[0].ns, mark);
+				pr_info("bench: %s %u %llu %llu%s\n", c->name,
+					r, w[0].pairs, w[0].ns, mark);
 		}
 	}
 	pr_info("bench: windows %u again %u\n", windows, again);
@@ -540,7 +543,7 @@ static int fill_and_count(struct p2m_rangelock *lock, unsigned long nr)
 }
 
 /* ------------------------------------------------------------------ */
-/* The whole                                                           */
+/* The whole benchmark                                                 */
 /* ------------------------------------------------------------------ */
 
 static int prepare(void)

@@ -73,7 +73,7 @@ void interval_put(struct interval_lock *lock, struct interval_range *range)
 
 	spin_lock(&lock->lock);
 	ranges_remove(range, &lock->ranges);
-	/* All of them came later: those before were waited for. */
+	/* All of them came later, because this one waited for those before. */
 	for_each_overlapping(other, lock, range->start, range->last)
 		if (!--other->blockers)
 			wake_up_process(other->task);

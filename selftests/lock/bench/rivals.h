@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Two locks that p2m_rangelock is compared with, and nothing else is: one that
- * guards all of a guest, as Xen has it, and one that keeps the ranges in an
- * interval tree, as has been proposed for Linux.
+ * Two locks to compare p2m_rangelock with; they have no other use.  One guards
+ * all of a guest, as in Xen.  One keeps the ranges in an interval tree, as was
+ * proposed for Linux.
  */
 #ifndef _RIVALS_H
 #define _RIVALS_H
@@ -14,10 +14,11 @@
 /**
  * struct global_lock - one recursive lock for everything
  * @mutex: held while @depth is not 0
- * @owner: who holds it
+ * @owner: the task that holds it
  * @depth: how many times
  *
- * What Xen's gfn_lock() comes to, with a mutex since the holder may sleep.
+ * This is what Xen's gfn_lock() is in effect.  It has a mutex because the
+ * holder may sleep.
  */
 struct global_lock {
 	struct mutex		mutex;	/* while @depth is not 0 */
@@ -34,10 +35,11 @@ void global_put(struct global_lock *lock);
  * @lock: held to look at the tree
  * @ranges: the tree, by first frame
  *
- * After the range_lock posted for Linux in 2013 and 2017 (Kara, Bueso), without
- * readers: a get counts what overlaps, adds itself and waits until all of that
- * has gone.  That one turned interrupts off; user-mode Linux takes half a
- * microsecond for it, which is no fault of the lock, so this one does not.
+ * This follows the range_lock posted for Linux in 2013 and 2017 (Kara, Bueso),
+ * without readers.  A get counts the ranges that overlap, adds its own range,
+ * and waits until all of those have gone.  The original turned interrupts off.
+ * That takes half a microsecond in user-mode Linux, which is no fault of the
+ * lock, so this one does not do it.
  */
 struct interval_lock {
 	spinlock_t		lock;	/* of @ranges */
@@ -45,12 +47,12 @@ struct interval_lock {
 };
 
 /**
- * struct interval_range - one range, of the caller's
+ * struct interval_range - one range, which the caller provides
  * @rb: in the tree
  * @start: first frame
  * @last: last frame
  * @subtree_last: highest @last in this part of the tree
- * @task: who waits for it or holds it
+ * @task: the task that waits for it or holds it
  * @blockers: overlapping ranges that came before and are still there
  */
 struct interval_range {
