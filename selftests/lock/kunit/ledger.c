@@ -2,8 +2,9 @@
 /*
  * The ledger: see ledger.h.
  *
- * All that the lock allocates is charged to the cgroup, which kernel threads
- * otherwise hardly ever do: so an entry is any such allocation by one of them.
+ * The lock's allocations are charged to the cgroup.  Kernel threads hardly ever
+ * make other such allocations.  So each such allocation by a kernel thread is
+ * an entry.
  */
 
 #include <linux/gfp.h>
@@ -16,7 +17,7 @@
 
 #define NR_ENTRIES	1024
 
-/* Either the page or the object is there. */
+/* Either @page or @object is set. */
 struct entry {
 	struct page	*page;
 	const void	*object;
@@ -66,7 +67,7 @@ static void on_kfree(void *data, unsigned long ip, const void *object)
 static void on_page_alloc(void *data, struct page *page, unsigned int order,
 			  gfp_t gfp, int type)
 {
-	/* Compound pages are the slab allocator's. */
+	/* Compound pages belong to the slab allocator. */
 	if (page && counts(gfp) && !(gfp & __GFP_COMP))
 		replace(NULL, NULL, page, NULL);
 }

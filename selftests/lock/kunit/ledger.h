@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A ledger of the memory that the lock allocates and frees, by the kernel's
- * tracepoints for it: to see that nothing is left in the end.
+ * A ledger of the memory that the lock allocates and frees.  It uses the
+ * kernel's tracepoints, and shows that nothing is left in the end.
  */
 #ifndef _P2M_LEDGER_H
 #define _P2M_LEDGER_H
 
 #include <kunit/test.h>
 
-/* From here on, until the test is over. */
+/* Keep the ledger from here on, until the test is over. */
 void ledger_open(struct kunit *test);
 
-/* What has been allocated since then and not been freed. */
+/* Memory that was allocated since then and not freed */
 unsigned int ledger_pages(void);
 unsigned int ledger_tables(void);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What lockdep must not complain of: all that p2m_rangelock allows.
+ * All uses that p2m_rangelock allows.  Lockdep must not complain about them.
  *
- * p2m_lockdep_splat.c has what it must complain of.
+ * p2m_lockdep_splat.c has the uses about which lockdep must complain.
  */
 
 #include <linux/kernel.h>
@@ -14,7 +14,7 @@
 
 static int quiet_init(struct kunit *test)
 {
-	/* After its first complaint lockdep says nothing any more. */
+	/* After its first complaint, lockdep makes no others. */
 	if (!debug_locks) {
 		kunit_err(test, "lockdep is off already\n");
 		return -EINVAL;
@@ -24,7 +24,7 @@ static int quiet_init(struct kunit *test)
 
 static void quiet_exit(struct kunit *test)
 {
-	/* Actors leave, and lockdep looks whether they hold something. */
+	/* Actors leave, and lockdep checks whether they hold something. */
 	stage_exit(test);
 	KUNIT_EXPECT_TRUE_MSG(test, debug_locks, "lockdep has complained");
 	KUNIT_EXPECT_FALSE_MSG(test, test_taint(TAINT_WARN),
@@ -41,7 +41,7 @@ static void put(struct kunit *test, struct range range)
 	range_put(test->priv, range);
 }
 
-/* What lockdep takes for held. */
+/* Does lockdep know that some of the guest is held? */
 static bool known_held(struct kunit *test, unsigned int guest)
 {
 	return lockdep_is_held(stage_lock(test, guest));
@@ -74,12 +74,14 @@ static void a_get_that_fails_is_not_held(struct kunit *test)
 	DOES(test, A, act_get(CHUNK(3)), 0);
 	KUNIT_EXPECT_EQ(test, -EBUSY, range_get(test->priv, CHUNK(3), P2M_TRY));
 	KUNIT_EXPECT_FALSE(test, known_held(test, 0));
-	KUNIT_EXPECT_EQ(test, -EBUSY, range_get(test->priv, CHUNKS(0, 9), P2M_TRY));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			range_get(test->priv, CHUNKS(0, 9), P2M_TRY));
 	KUNIT_EXPECT_EQ(test, -EBUSY, range_get(test->priv, ALL, P2M_TRY));
 	KUNIT_EXPECT_FALSE(test, known_held(test, 0));
-	/* But what was held before is. */
+	/* A range that was held before still is. */
 	get(test, CHUNK(5));
-	KUNIT_EXPECT_EQ(test, -EBUSY, range_get(test->priv, CHUNKS(0, 9), P2M_TRY));
+	KUNIT_EXPECT_EQ(test, -EBUSY,
+			range_get(test->priv, CHUNKS(0, 9), P2M_TRY));
 	KUNIT_EXPECT_TRUE(test, known_held(test, 0));
 	put(test, CHUNK(5));
 	KUNIT_EXPECT_FALSE(test, known_held(test, 0));
@@ -87,18 +89,21 @@ static void a_get_that_fails_is_not_held(struct kunit *test)
 
 static void recursion_in_any_order(struct kunit *test)
 {
-	static const struct range ranges[] = { FRAME(5), CHUNKS(0, 2), GB(0), ALL };
+	static const struct range ranges[] = {
+		FRAME(5), CHUNKS(0, 2), GB(0), ALL,
+	};
 	unsigned int in, out, i;
 
-	/* The two bits at 2 * i of a number say which is the i-th. */
+	/* Two bits of @in, at 2 * i, say which range is the i-th. */
 	for (in = 0; in < 256; in++) {
 		for (out = 0; out < 4; out++) {
 			for (i = 0; i < 4; i++)
 				get(test, ranges[in >> 2 * i & 3]);
-			/* From each of them on, forwards or backwards. */
+			/* Begin at each of them, and go forwards or back. */
 			for (i = 0; i < 4; i++)
-				put(test, ranges[in >> 2 * ((in & 1 ? i : 3 - i) +
-							    out) % 8 & 3]);
+				put(test,
+				    ranges[in >> 2 * ((in & 1 ? i : 3 - i) +
+						      out) % 8 & 3]);
 			KUNIT_ASSERT_FALSE(test, known_held(test, 0));
 		}
 	}
@@ -110,7 +115,10 @@ static void a_thousand_chunks_at_once(struct kunit *test)
 
 	for (i = 0; i < 1000; i++)
 		get(test, CHUNK(3 * i));
-	/* 7 and 1000 have no common factor: each once, in disorder. */
+	/*
+	 * 7 and 1000 have no common factor, so each is put once, and not in
+	 * order.
+	 */
 	for (i = 0; i < 1000; i++)
 		put(test, CHUNK(3 * (7 * i % 1000)));
 	KUNIT_EXPECT_FALSE(test, known_held(test, 0));
@@ -157,8 +165,8 @@ static void one_guest_after_the_other(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < 2 * NR_GUESTS; i++) {
-		KUNIT_ASSERT_EQ(test, 0, get_p2m(stage_lock(test, i % NR_GUESTS),
-						 0, 9));
+		KUNIT_ASSERT_EQ(test, 0,
+				get_p2m(stage_lock(test, i % NR_GUESTS), 0, 9));
 		put_p2m(stage_lock(test, i % NR_GUESTS), 0, 9);
 	}
 }
@@ -207,7 +215,7 @@ static void a_mutex_outside(struct kunit *test)
 	}
 }
 
-/* What one holds one can have again, whatever one has got meanwhile. */
+/* A task can get its range again, even if it got another lock meanwhile. */
 static void recursion_under_a_mutex_that_is_inside(struct kunit *test)
 {
 	static DEFINE_MUTEX(inside);

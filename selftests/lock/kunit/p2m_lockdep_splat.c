@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What lockdep, or the lock itself, must complain of.
+ * Wrong uses.  Lockdep, or the lock itself, must complain about each of them.
  *
- * Lockdep turns itself off when it has complained, so there is one case a boot:
+ * Lockdep turns itself off when it has complained, so each boot has one case:
  *
  *	insmod p2m_lockdep_splat.ko case=NAME
  *
- * SPLATS, at the end, has the names, and what must then be in the kernel's log.
- * The module carries that list, so that selftests/lock/run-uml needs no other:
+ * SPLATS, at the end, lists the names, and the text that must then be in the
+ * kernel's log.  The module carries that list, so selftests/lock/run-uml needs
+ * no other:
  *
  *	modinfo -F splat p2m_lockdep_splat.ko
  *
- * A case returns an error if there was more wrong than there should be.
+ * A case returns an error if more went wrong than should.
  */
 
 #include <linux/delay.h>
@@ -28,7 +29,7 @@
 
 #include "p2m_rangelock.h"
 
-/* Two guests; one class. */
+/* Two guests of one lockdep class */
 static struct p2m_rangelock red, blue;
 static DEFINE_MUTEX(a_mutex);
 static DEFINE_SPINLOCK(a_spinlock);
@@ -41,7 +42,7 @@ static ulong sys_exit;
 module_param(sys_exit, ulong, 0444);
 MODULE_PARM_DESC(sys_exit, "address of lockdep_sys_exit()");
 
-/* Nothing here has to wait.  Inline, so that reports name the case. */
+/* No get here has to wait.  They are inline, so that reports name the case. */
 static __always_inline void get(struct p2m_rangelock *lock, unsigned long chunk)
 {
 	WARN_ON(get_p2m(lock, chunk << P2M_CHUNK_ORDER, P2M_CHUNK_ORDER));
@@ -57,7 +58,7 @@ static bool held(struct p2m_rangelock *lock, unsigned long chunk)
 	return p2m_held(lock, chunk << P2M_CHUNK_ORDER, P2M_CHUNK_ORDER);
 }
 
-/* Have another task do it, and wait for its end. */
+/* Let another task do it, and wait until that task has ended. */
 static int by_another_task(int (*what)(void *))
 {
 	struct task_struct *task = kthread_create(what, NULL, "another");
@@ -76,7 +77,7 @@ static int by_another_task(int (*what)(void *))
 
 static int inversion_with_mmap_lock(void)
 {
-	/* insmod's. */
+	/* This is the mm of insmod. */
 	struct mm_struct *mm = current->mm;
 
 	get(&red, 0);
@@ -105,7 +106,7 @@ static int inversion_with_a_mutex(void)
 	return 0;
 }
 
-/* It is the guest that has a place in the order, not the range. */
+/* The guest has a place in the order, and not the range. */
 static int inversion_with_other_ranges(void)
 {
 	mutex_lock(&a_mutex);
@@ -134,7 +135,7 @@ static int inversion_with_all(void)
 	return 0;
 }
 
-/* A try cannot wait; but once it has got something, others can. */
+/* A try cannot wait, but other tasks can wait for the range that it got. */
 static int inversion_after_a_try(void)
 {
 	mutex_lock(&a_mutex);
@@ -149,7 +150,7 @@ static int inversion_after_a_try(void)
 	return 0;
 }
 
-/* The mutex is inside, so nothing may be waited for there, not even more. */
+/* The mutex is inside, so no get may wait under it, not even one for more. */
 static int more_under_a_mutex_that_is_inside(void)
 {
 	get(&red, 0);
@@ -182,8 +183,8 @@ static int all_of_two_guests_without_nested(void)
 /* ---- leaving with a range ----------------------------------------------- */
 
 /*
- * User-mode Linux does not look, as other architectures do, whether something
- * is held on the way to user space; but what they call to look is there.
+ * Other architectures check on the way to user space whether something is held.
+ * User-mode Linux does not, but it has the function that they call for that.
  */
 static int return_to_user_space_while_holding(void)
 {
@@ -208,7 +209,7 @@ static int exit_while_holding(void)
 	return by_another_task(get_and_exit);
 }
 
-/* ---- putting what is not one's own -------------------------------------- */
+/* ---- puts of a range that the task does not hold ------------------------ */
 
 static int put_red(void *unused)
 {
@@ -254,7 +255,7 @@ static int put_of_more_than_is_held(void)
 	return err;
 }
 
-/* What was got as 1 GB is not put as one of its chunks. */
+/* A range that was got as 1 GB is not put as one of its chunks. */
 static int put_of_a_part(void)
 {
 	int err;
@@ -303,7 +304,7 @@ static int init_while_held(void)
 	return p2m_rangelock_init(&red, "red again");
 }
 
-/* ---- waiting where one must not ----------------------------------------- */
+/* ---- waiting where that is not allowed ---------------------------------- */
 
 static int get_with_preemption_disabled(void)
 {
@@ -392,7 +393,7 @@ static int assert_what_another_task_holds(void)
 #define ATOMIC		"BUG: sleeping function called from invalid context"
 #define NOT_HOLDER	"p2m_rangelock: put of red"
 
-/* Each with what it gets to hear, and something that must be named then. */
+/* Each has the complaint that must come, and a name that must be in it. */
 #define SPLATS(x)							\
 	x(inversion_with_mmap_lock, CIRCULAR, "&mm->mmap_lock")		\
 	x(inversion_with_a_mutex, CIRCULAR, "a_mutex")			\
@@ -415,7 +416,7 @@ static int assert_what_another_task_holds(void)
 	x(destroy_while_all_is_held,					\
 	  "red destroyed while [0x0, +0x10000000000000) is held",	\
 	  "destroy_while_all_is_held")					\
-	x(free_while_held, "WARNING: held lock freed!", "(short_lived)")	\
+	x(free_while_held, "WARNING: held lock freed!", "(short_lived)") \
 	x(init_while_held, "WARNING: held lock freed!", "(guest)")	\
 	x(get_with_preemption_disabled, ATOMIC, "preempt_count: 1")	\
 	x(get_under_a_spinlock, ATOMIC, "a_spinlock")			\
@@ -439,7 +440,7 @@ static const struct {
 SPLATS(SPLAT)
 #undef SPLAT
 
-/* All that are made here are of one class, by the name of the argument. */
+/* All locks made here are of one class, named after the argument. */
 static int __init make(struct p2m_rangelock *guest, const char *called)
 {
 	return p2m_rangelock_init(guest, called);

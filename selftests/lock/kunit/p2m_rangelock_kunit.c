@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of p2m_rangelock: each is named as what the lock promises.
+ * KUnit tests of p2m_rangelock: the name of each is a promise of the lock.
  *
- * Here is what is held, by whom, and how one asks for it; p2m_waiting_kunit.c
- * has who waits for whom.  selftests/lock/run-uml runs both.  stage.h has the
- * actors A to D.
+ * The tests here are about ranges that tasks hold, and how they ask for them.
+ * Those in p2m_waiting_kunit.c are about tasks that wait for each other.
+ * selftests/lock/run-uml runs both.  stage.h has the actors A to D.
  */
 
 #include <linux/delay.h>
@@ -17,7 +17,7 @@
 
 /* ---- the stage itself ---------------------------------------------------- */
 
-/* Else C might be in line before B, although B was told to get it first. */
+/* Otherwise C might be in line before B, although B must get it first. */
 static void who_sleeps_elsewhere_is_not_taken_for_a_waiter(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(3)), 0);
@@ -35,7 +35,7 @@ static void overlapping_ranges_exclude_each_other(struct kunit *test)
 	static const struct { struct range first, second; } pairs[] = {
 		{ CHUNK(0), CHUNK(0) },		/* a chunk */
 		{ FRAME(0), FRAME(511) },	/* neighbours in a chunk */
-		{ CHUNK(5), GB(0) },		/* a chunk and what is around */
+		{ CHUNK(5), GB(0) },		/* a chunk and its GB */
 		{ GB(0), CHUNK(5) },
 		{ GB(0), GB(0) },
 		{ GB(3), SPAN(0, 1UL << 27) },	/* 512 GB */
@@ -83,7 +83,7 @@ static void other_ranges_do_not_wait(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, stage_stat(test, P2M_STAT_waits), 0UL);
 }
 
-/* Everything at once, in a small space: who has a frame is alone there. */
+/* All kinds of gets race in a small space.  An owner of a frame is alone. */
 static void four_tasks_never_meet(struct kunit *test)
 {
 	stage_spread(test);
@@ -101,7 +101,7 @@ static void four_tasks_never_meet(struct kunit *test)
 
 /* ---- any range ---------------------------------------------------------- */
 
-/* The chunks [first, end) of a range, and not those beside it, are taken. */
+/* The chunks [first, end) of a range are taken, and those beside are not. */
 static void expect_cover(struct kunit *test, unsigned long first,
 			 unsigned long end)
 {
@@ -143,7 +143,7 @@ static void unaligned_ranges_are_held_as_their_chunks(struct kunit *test)
 		put_p2m_range(lock, covers[i].gfn, covers[i].nr);
 		DOES(test, B, act_look(SPAN(covers[i].gfn, covers[i].nr)), 0);
 
-		/* And no more nodes of the tree than it takes. */
+		/* It takes no more nodes of the tree than it needs. */
 		gfn = covers[i].gfn;
 		left = covers[i].nr;
 		for (nodes = 0; left; nodes++) {
@@ -236,7 +236,7 @@ static void steps_make_up_a_range(struct kunit *test)
 		KUNIT_ASSERT_LE(test, (unsigned long)part, end - at);
 		DOES(test, B, act_look(FRAME(at)), -EBUSY);
 		DOES(test, B, act_look(FRAME(at + part - 1)), -EBUSY);
-		/* What is beyond is free, but for the rest of the chunk. */
+		/* After the rest of the chunk, frames are free. */
 		DOES(test, B, act_look(FRAME(round_up(at + part, 512))), 0);
 		put_p2m_range(lock, at, part);
 		DOES(test, B, act_look(ALL), 0);
@@ -245,7 +245,8 @@ static void steps_make_up_a_range(struct kunit *test)
 	KUNIT_EXPECT_GT(test, parts, 5U);
 
 	/* A range of few nodes is one step. */
-	KUNIT_ASSERT_EQ(test, 700L, get_p2m_step(lock, 600, 700, 100, P2M_WAIT));
+	KUNIT_ASSERT_EQ(test, 700L,
+			get_p2m_step(lock, 600, 700, 100, P2M_WAIT));
 	put_p2m_range(lock, 600, 700);
 
 	/* Steps can be held together, and put in any order. */
@@ -266,7 +267,7 @@ static void a_step_that_fails_holds_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, (long)-EBUSY,
 			get_p2m_step(lock, 0, 8 << 9, 8, P2M_TRY));
 	DOES(test, B, act_look(CHUNKS(0, 2)), 0);
-	/* Up to there it can be had. */
+	/* The chunks before that can be got. */
 	KUNIT_ASSERT_EQ(test, 2L << 9,
 			get_p2m_step(lock, 0, 8 << 9, 2, P2M_TRY));
 	put_p2m_range(lock, 0, 2 << 9);
@@ -276,12 +277,12 @@ static void a_step_that_fails_holds_nothing(struct kunit *test)
 
 #define NR_NESTED	4
 
-/* Chunk 0 is in all of these; the others are in ever fewer. */
+/* Chunk 0 is in all of these.  Chunks further on are in fewer. */
 static const struct range nested[NR_NESTED] = {
 	FRAME(5), CHUNKS(0, 2), GB(0), ALL,
 };
 
-/* What somebody else must not have while the ranges of the set are held. */
+/* While the ranges of the set are held, another task must not get these. */
 static void expect_held(struct kunit *test, unsigned int set)
 {
 	struct p2m_rangelock *lock = stage_lock(test, 0);
@@ -301,7 +302,7 @@ static void expect_held(struct kunit *test, unsigned int set)
 	}
 }
 
-/* The @n-th order in which to do NR_NESTED things. */
+/* The @n-th order in which to do NR_NESTED things */
 static void permute(unsigned int n, unsigned int order[NR_NESTED])
 {
 	unsigned int i, pick;
@@ -348,8 +349,9 @@ static void what_is_held_grows_with_each_get(struct kunit *test)
 	for (n = 0; n < 24; n++) {
 		permute(n, get);
 		for (i = 0, set = 0; i < NR_NESTED; i++) {
-			KUNIT_ASSERT_EQ(test, 0, range_get(stage, nested[get[i]],
-							   P2M_WAIT));
+			KUNIT_ASSERT_EQ(test, 0,
+					range_get(stage, nested[get[i]],
+						  P2M_WAIT));
 			set |= 1 << get[i];
 			expect_held(test, set);
 		}
@@ -430,7 +432,8 @@ static void gets_nest_while_others_want_the_same(struct kunit *test)
 
 /* ---- ways to wait ------------------------------------------------------- */
 
-static void a_try_of_what_is_taken_is_ebusy_and_holds_nothing(struct kunit *test)
+static void
+a_try_of_what_is_taken_is_ebusy_and_holds_nothing(struct kunit *test)
 {
 	unsigned long waits = stage_stat(test, P2M_STAT_waits);
 
@@ -439,7 +442,7 @@ static void a_try_of_what_is_taken_is_ebusy_and_holds_nothing(struct kunit *test
 	DOES(test, B, act_try(CHUNKS(1, 5)), -EBUSY);
 	DOES(test, B, act_try(GB(0)), -EBUSY);
 	DOES(test, B, act_try(ALL), -EBUSY);
-	/* Not even a claim is left. */
+	/* The tries have left no claim either. */
 	DOES(test, C, act_get(CHUNKS(0, 3)), 0);
 	DOES(test, C, act_get(CHUNK(4)), 0);
 	DOES(test, C, act_get(GB(1)), 0);
@@ -456,7 +459,7 @@ static void a_try_never_sleeps(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, -EBUSY, try_get_p2m(lock, 3 << 9, 9));
 	KUNIT_EXPECT_EQ(test, -EBUSY, try_get_p2m(lock, 0, 18));
 	KUNIT_EXPECT_EQ(test, -EBUSY, __get_p2m_all(lock, P2M_TRY, 0));
-	/* Nor does it when the tree has to grow. */
+	/* It does not sleep either when the tree has to grow. */
 	KUNIT_EXPECT_EQ(test, 0, try_get_p2m(lock, 1UL << 40, 9));
 	put_p2m(lock, 1UL << 40, 9);
 	spin_unlock(&spin);
@@ -471,7 +474,7 @@ static void a_try_does_not_pass_who_waits_for_all(struct kunit *test)
 	ENDS(test, B, 0);
 }
 
-/* B waits with part of a range in hand; a signal comes. */
+/* B holds a part of a range and waits for the rest.  Then a signal comes. */
 static void expect_interrupted(struct kunit *test, struct act get, int sig)
 {
 	unsigned long before = stage_stat(test, P2M_STAT_interrupted);
@@ -485,7 +488,8 @@ static void expect_interrupted(struct kunit *test, struct act get, int sig)
 	DOES(test, C, act_look(GB(1)), 0);
 	DOES(test, A, act_put(CHUNK(3)), 0);
 	DOES(test, C, act_look(ALL), 0);
-	KUNIT_EXPECT_EQ(test, before + 1, stage_stat(test, P2M_STAT_interrupted));
+	KUNIT_EXPECT_EQ(test, before + 1,
+			stage_stat(test, P2M_STAT_interrupted));
 }
 
 static void a_fatal_signal_ends_a_killable_get(struct kunit *test)
@@ -586,9 +590,10 @@ static void held_says_what_is_held(struct kunit *test)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
-		/* In a tree with nothing else, and in one with a past. */
+		/* First in a new tree, then in one that was used before. */
 		p2m_rangelock_destroy(&stage->guest[1]);
-		KUNIT_ASSERT_EQ(test, 0, p2m_rangelock_init(&stage->guest[1], "fresh"));
+		KUNIT_ASSERT_EQ(test, 0,
+				p2m_rangelock_init(&stage->guest[1], "fresh"));
 		expect_known(test, of(1, cases[i].get), cases[i].gfn,
 			     cases[i].order, cases[i].held);
 		expect_known(test, cases[i].get, cases[i].gfn,
@@ -618,7 +623,7 @@ static void the_tree_grows_around_what_is_held(struct kunit *test)
 	DOES(test, B, act_get(FRAME(1UL << 30)), 0);
 	DOES(test, C, act_try(CHUNK(0)), -EBUSY);
 	DOES(test, C, act_try(FRAME(TOP)), -EBUSY);
-	/* What is around it now, and was not there, waits for it. */
+	/* A get of a new node above chunk 0 waits for it. */
 	SLEEPS(test, C, act_get(SPAN(0, 1UL << 27)));
 	DOES(test, A, act_put(CHUNK(0)), 0);
 	ENDS(test, C, 0);
@@ -631,7 +636,7 @@ static void the_tree_grows_under_a_claim(struct kunit *test)
 	SLEEPS(test, B, act_get(ALL));
 	DOES(test, C, act_try(FRAME(TOP)), -EBUSY);
 	SLEEPS(test, C, act_get(FRAME(TOP - 512)));
-	/* A passes, to where there was no tree. */
+	/* A passes the claim and gets a frame where there was no tree. */
 	DOES(test, A, act_get(FRAME(1UL << 40)), 0);
 	DOES(test, A, act_put(CHUNK(0)), 0);
 	STILL_SLEEPS(test, B);
@@ -652,7 +657,8 @@ static void tasks_that_grow_the_tree_at_once_still_exclude(struct kunit *test)
 		actor_begin(test, A, act_stamp(CHUNK(0), 3));
 		actor_begin(test, B, act_stamp(SPAN(0, 1UL << 27), 3));
 		actor_begin(test, C, act_stamp(FRAME(1UL << 30), 3));
-		actor_begin(test, D, act_stamp(round & 1 ? ALL : FRAME(TOP), 3));
+		actor_begin(test, D,
+			    act_stamp(round & 1 ? ALL : FRAME(TOP), 3));
 		ENDS(test, A, 0);
 		ENDS(test, B, 0);
 		ENDS(test, C, 0);
@@ -665,8 +671,8 @@ static void tasks_that_grow_the_tree_at_once_still_exclude(struct kunit *test)
 static void destroy_frees_everything(struct kunit *test)
 {
 	static const struct range seeds[] = {
-		CHUNK(0), CHUNK(64), GB(1), GB(700), FRAME(TOP), FRAME(1UL << 30),
-		SPAN(1UL << 36, 1UL << 27), CHUNKS(1000, 600),
+		CHUNK(0), CHUNK(64), GB(1), GB(700), FRAME(TOP),
+		FRAME(1UL << 30), SPAN(1UL << 36, 1UL << 27), CHUNKS(1000, 600),
 	};
 	struct p2m_rangelock *lock = stage_lock(test, 0);
 	unsigned int i;
@@ -710,11 +716,11 @@ static void a_range_costs_what_its_nodes_cost(struct kunit *test)
 	struct p2m_rangelock *lock = stage_lock(test, 0);
 
 	ledger_open(test);
-	/* 64 chunks share a page: 64 bytes a chunk. */
+	/* 64 chunks share a page.  Each takes 64 bytes. */
 	DOES(test, A, act_look(CHUNKS(0, 64)), 0);
 	KUNIT_EXPECT_EQ(test, ledger_pages(), 1U);
 	KUNIT_EXPECT_EQ(test, ledger_tables(), 1U);
-	/* 1 GB needs none. */
+	/* 1 GB needs no page of chunks. */
 	DOES(test, A, act_look(GB(1)), 0);
 	KUNIT_EXPECT_EQ(test, ledger_pages(), 1U);
 	KUNIT_EXPECT_EQ(test, ledger_tables(), 3U);
@@ -728,9 +734,9 @@ static void a_range_costs_what_its_nodes_cost(struct kunit *test)
 
 #ifdef CONFIG_FAILSLAB
 /*
- * A try, in a tree of one table, in which the first, second, ... allocation
- * fails, as far as there is one.  The slab allocator has some of its own, which
- * it can do without, so not every failure is the caller's.
+ * Try to get a range in a tree of one table.  The first allocation fails, then
+ * the second, and so on, as long as there is one.  The slab allocator makes
+ * some allocations that it can do without, so not every failure fails the try.
  */
 static void expect_enomem(struct kunit *test, struct range range,
 			  unsigned int tables)
@@ -766,11 +772,11 @@ static void expect_enomem(struct kunit *test, struct range range,
 static void without_memory_it_is_enomem_and_nothing_is_held(struct kunit *test)
 {
 	ledger_open(test);
-	/* Four more roots, and a table at each of four levels. */
+	/* This needs four more roots, and a table at each of four levels. */
 	expect_enomem(test, FRAME(TOP), 8);
-	/* Chunk 511 is held when that fails for chunk 512. */
+	/* Chunk 511 is held already when chunk 512 fails. */
 	expect_enomem(test, CHUNKS(511, 2), 2);
-	/* 4 GB of 512 GB, a root, and 4 GB of the next 512 GB. */
+	/* This needs 4 GB of 512 GB, a root, and 4 GB of the next 512 GB. */
 	expect_enomem(test, SPAN((1UL << 27) - (4UL << 18), 8UL << 18),
 		      1 + 4 + 1 + 1 + 4);
 	KUNIT_EXPECT_EQ(test, ledger_pages(), 0U);
@@ -786,11 +792,13 @@ static void expect_stats(struct kunit *test, unsigned long waits,
 {
 	KUNIT_EXPECT_EQ(test, waits, stage_stat(test, P2M_STAT_waits));
 	KUNIT_EXPECT_EQ(test, deadlocks, stage_stat(test, P2M_STAT_deadlocks));
-	KUNIT_EXPECT_EQ(test, interrupted, stage_stat(test, P2M_STAT_interrupted));
+	KUNIT_EXPECT_EQ(test, interrupted,
+			stage_stat(test, P2M_STAT_interrupted));
 	KUNIT_EXPECT_EQ(test, passes, stage_stat(test, P2M_STAT_passes));
 }
 
-static void statistics_count_what_did_not_go_straight_through(struct kunit *test)
+static void
+statistics_count_what_did_not_go_straight_through(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(0)), 0);
 	DOES(test, A, act_get(CHUNK(0)), 0);
@@ -811,7 +819,7 @@ static void statistics_count_what_did_not_go_straight_through(struct kunit *test
 	expect_stats(test, 4, 1, 1, 1);
 }
 
-/* With a claim in place, a get takes its chunk and has to give it back. */
+/* Under a claim, a get takes its chunk, and has to give it back. */
 static void a_get_under_a_claim_counts_as_a_back_off(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(0)), 0);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * KUnit tests of p2m_rangelock, of who waits for whom: deadlock, wide against
- * narrow, fairness, two guests.  Each is named as what the lock promises.
+ * KUnit tests of p2m_rangelock, about tasks that wait for each other: deadlock,
+ * wide against narrow, fairness, two guests.  The name of each is a promise of
+ * the lock.
  *
  * stage.h has the actors A to D.
  */
@@ -21,7 +22,7 @@ static void two_tasks_on_two_chunks_is_a_deadlock(struct kunit *test)
 	SLEEPS(test, A, act_get(CHUNK(1)));
 	DOES(test, B, act_get(CHUNK(0)), -EDEADLK);
 	STILL_SLEEPS(test, A);
-	/* B has what it had. */
+	/* B still holds what it held before. */
 	DOES(test, C, act_try(CHUNK(1)), -EBUSY);
 	DOES(test, B, act_put(CHUNK(1)), 0);
 	ENDS(test, A, 0);
@@ -30,7 +31,7 @@ static void two_tasks_on_two_chunks_is_a_deadlock(struct kunit *test)
 
 static void three_tasks_on_three_guests_is_a_deadlock(struct kunit *test)
 {
-	/* Lockdep would say so, too. */
+	/* Lockdep would complain, too. */
 	((struct stage *)test->priv)->unchecked = true;
 	DOES(test, A, act_get(of(0, CHUNK(0))), 0);
 	DOES(test, B, act_get(of(1, GB(0))), 0);
@@ -69,7 +70,7 @@ static void of_two_holders_that_widen_one_gets_edeadlk(struct kunit *test)
 	}
 }
 
-/* The same, but both start at once: whoever it hits, it hits one. */
+/* The same, but both start at once.  Exactly one of them is refused. */
 static void widening_in_a_race_has_one_loser(struct kunit *test)
 {
 	const struct range chunk[] = { CHUNK(0), CHUNK(1) };
@@ -102,11 +103,11 @@ static void a_refused_get_gives_back_what_it_had_taken(struct kunit *test)
 	DOES(test, A, act_get(CHUNK(1)), 0);
 	DOES(test, B, act_get(CHUNK(5)), 0);
 	SLEEPS(test, B, act_get(CHUNK(1)));
-	/* 3 and 4 are free, 5 would close the cycle. */
+	/* Chunks 3 and 4 are free.  Chunk 5 would close the cycle. */
 	DOES(test, A, act_get(CHUNKS(3, 3)), -EDEADLK);
 	DOES(test, C, act_look(CHUNKS(3, 2)), 0);
 	DOES(test, C, act_look(CHUNK(1)), -EBUSY);
-	/* So would all, which must not remain claimed. */
+	/* So would a get of all, and it must leave no claim. */
 	DOES(test, A, act_get(ALL), -EDEADLK);
 	DOES(test, C, act_look(CHUNK(3)), 0);
 	DOES(test, A, act_put(CHUNK(1)), 0);
@@ -119,7 +120,7 @@ static void wide_against_wide_is_a_deadlock(struct kunit *test)
 	DOES(test, B, act_get(GB(1)), 0);
 	SLEEPS(test, B, act_get(ALL));
 	DOES(test, A, act_get(CHUNK(600)), -EDEADLK);
-	/* It may have what B waits for anyway. */
+	/* A may get more below B's claim: B waits for A anyway. */
 	DOES(test, A, act_get(CHUNK(2000)), 0);
 	DOES(test, A, act_put(GB(0)), 0);
 	STILL_SLEEPS(test, B);
@@ -127,7 +128,7 @@ static void wide_against_wide_is_a_deadlock(struct kunit *test)
 	ENDS(test, B, 0);
 }
 
-/* C's claim is in A's way, and A in C's: but C can do without its claim. */
+/* C's claim is in A's way, and A is in C's.  But C can give up its claim. */
 static void who_holds_nothing_gives_way(struct kunit *test)
 {
 	static const struct range wide[] = { GB(0), SPAN(0, 1UL << 27), ALL };
@@ -197,7 +198,7 @@ static void a_wide_get_waits_for_every_holder(struct kunit *test)
 		STILL_SLEEPS(test, C);
 		DOES(test, B, act_put(CHUNK(7)), 0);
 		STILL_SLEEPS(test, C);
-		/* Nobody new comes in meanwhile. */
+		/* No new holder comes in meanwhile. */
 		DOES(test, B, act_try(CHUNK(7)), -EBUSY);
 		DOES(test, A, act_put(CHUNK(511)), 0);
 		ENDS(test, C, 0);
@@ -215,7 +216,7 @@ static void a_holder_may_take_more_while_a_wide_get_waits(struct kunit *test)
 		SLEEPS(test, C, act_get(wide[i]));
 		DOES(test, A, act_get(CHUNK(2)), 0);
 		DOES(test, A, act_get(CHUNKS(2, 3)), 0);
-		/* Others may not. */
+		/* Other tasks may not. */
 		DOES(test, B, act_try(CHUNK(9)), -EBUSY);
 		DOES(test, A, act_put(CHUNK(1)), 0);
 		DOES(test, A, act_put(CHUNK(2)), 0);
@@ -223,11 +224,12 @@ static void a_holder_may_take_more_while_a_wide_get_waits(struct kunit *test)
 		DOES(test, A, act_put(CHUNKS(2, 3)), 0);
 		ENDS(test, C, 0);
 		DOES(test, C, act_put(wide[i]), 0);
-		KUNIT_EXPECT_LT(test, 3UL * i, stage_stat(test, P2M_STAT_passes));
+		KUNIT_EXPECT_LT(test, 3UL * i,
+				stage_stat(test, P2M_STAT_passes));
 	}
 }
 
-/* C looks at chunk 0, then sleeps for chunk 1; then A takes chunk 0. */
+/* C looks at chunk 0, then sleeps for chunk 1.  Then A takes chunk 0. */
 static void the_drain_looks_again_after_a_pass(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(1)), 0);
@@ -257,7 +259,7 @@ static void a_holder_passes_claims_above_each_other(struct kunit *test)
 	DOES(test, A, act_get(CHUNK(0)), 0);
 	DOES(test, D, act_get(CHUNK(5000)), 0);
 	SLEEPS(test, C, act_get(ALL));
-	/* D has part of all, so may claim 1 GB; A has part of that. */
+	/* D holds a part of all, so may claim 1 GB.  A holds part of that. */
 	SLEEPS(test, D, act_get(GB(0)));
 	DOES(test, A, act_get(CHUNK(1)), 0);
 	DOES(test, A, act_put(CHUNK(1)), 0);
@@ -269,7 +271,7 @@ static void a_holder_passes_claims_above_each_other(struct kunit *test)
 	ENDS(test, C, 0);
 }
 
-/* A has passed C's claim already, and sleeps, when D claims below that. */
+/* A has passed C's claim, and sleeps.  Then D makes a claim below that. */
 static void a_holder_passes_a_claim_made_while_it_slept(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(0)), 0);
@@ -325,7 +327,10 @@ static void waiters_are_served_in_order(struct kunit *test)
 	}
 }
 
-/* Nor when what they wait for is above, and C, which came later, is quicker. */
+/*
+ * The same if they wait for a node above.  C came later than B, but is quicker.
+ * B must still get it first.
+ */
 static void waiters_go_below_in_order(struct kunit *test)
 {
 	static const struct { struct range above, below; } cases[] = {
@@ -350,7 +355,7 @@ static void waiters_go_below_in_order(struct kunit *test)
 	}
 }
 
-/* All on one CPU: B is woken, but A takes it again before B has run. */
+/* On one CPU, B is woken, but A takes the range again before B has run. */
 static void who_was_woken_in_vain_is_next(struct kunit *test)
 {
 	static const struct { struct range taken, wanted; } cases[] = {
@@ -375,8 +380,8 @@ static void who_was_woken_in_vain_is_next(struct kunit *test)
 }
 
 /*
- * The same, but each time it is something else that B has to wait for.  At most
- * once a level of the tree can it be overtaken in that way.
+ * The same, but each time B has to wait for another node.  In that way it can
+ * be overtaken at most once for each level of the tree.
  */
 static void who_is_sent_from_queue_to_queue_gets_its_turn(struct kunit *test)
 {
@@ -408,7 +413,7 @@ static void who_is_sent_from_queue_to_queue_gets_its_turn(struct kunit *test)
 	}
 }
 
-/* A claim is enough: who comes later does not get in before. */
+/* A claim is enough: a task that comes later does not get in first. */
 static void who_has_claimed_a_range_is_next(struct kunit *test)
 {
 	DOES(test, A, act_get(CHUNK(0)), 0);
@@ -417,7 +422,7 @@ static void who_has_claimed_a_range_is_next(struct kunit *test)
 	ENDS(test, B, 0);
 }
 
-/* While two streams flow, C gets what it wants again and again. */
+/* While two streams run, C must get its range, again and again. */
 static void expect_not_starved(struct kunit *test, struct range stream1,
 			       struct range stream2, struct range wanted)
 {
@@ -460,7 +465,8 @@ static void two_streams_of_all_do_not_starve_a_narrow_get(struct kunit *test)
 	expect_not_starved(test, ALL, ALL, CHUNK(0));
 }
 
-static void a_wide_and_a_narrow_stream_do_not_starve_a_narrow_get(struct kunit *test)
+static void
+a_wide_and_a_narrow_stream_do_not_starve_a_narrow_get(struct kunit *test)
 {
 	expect_not_starved(test, CHUNK(0), GB(0), CHUNK(0));
 }
@@ -488,12 +494,13 @@ static void two_guests_in_opposite_orders_never_deadlock(struct kunit *test)
 	ENDS(test, B, 0);
 }
 
-static void two_ranges_of_a_guest_in_opposite_orders_never_deadlock(struct kunit *test)
+static void
+two_ranges_of_a_guest_in_opposite_orders_never_deadlock(struct kunit *test)
 {
 	stage_spread(test);
 	actor_begin(test, A, act_two(CHUNK(3), CHUNK(8), 5000));
 	actor_begin(test, B, act_two(CHUNK(8), CHUNK(3), 5000));
-	/* The same twice is recursion. */
+	/* The same range twice is recursion. */
 	actor_begin(test, C, act_two(CHUNK(8), CHUNK(8), 5000));
 	ENDS(test, A, 0);
 	ENDS(test, B, 0);

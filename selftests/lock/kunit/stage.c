@@ -18,7 +18,7 @@ int range_get(struct stage *stage, struct range range, enum p2m_wait wait)
 {
 	struct p2m_rangelock *lock = &stage->guest[range.guest];
 
-	/* Whoever holds two guests' ranges here does it on purpose. */
+	/* A task that holds ranges of two guests here does so on purpose. */
 	if (range.all)
 		return __get_p2m_all(lock, wait, range.guest);
 	return __get_p2m(lock, range.gfn, range.nr, wait, range.guest);
@@ -325,7 +325,7 @@ static struct actor *actor_of(struct kunit *test, enum who who)
 	return &stage->actor[who];
 }
 
-/* How many gets have waited, so far. */
+/* How many gets have waited so far */
 static unsigned long waits(struct stage *stage)
 {
 	unsigned long n = 0;
@@ -358,8 +358,8 @@ void actor_begin(struct kunit *test, enum who who, struct act act)
 }
 
 /*
- * A task sleeps for other reasons as well: for one, before it gets as far as the
- * lock.  So the lock must have counted a wait since it began.
+ * A task also sleeps for other reasons, for example before it reaches the lock.
+ * So the lock must have counted a wait since the act began.
  */
 static bool sleeping(struct actor *actor)
 {
@@ -374,7 +374,7 @@ bool actor_asleep(struct kunit *test, enum who who)
 	bool slept;
 	int n;
 
-	/* In one and the same sleep at two moments. */
+	/* It must be in one and the same sleep at two moments. */
 	for (n = 0; n < 10 * PATIENCE && READ_ONCE(actor->busy); n++) {
 		switches = READ_ONCE(actor->task->nvcsw);
 		slept = sleeping(actor);
@@ -483,14 +483,14 @@ int stage_init(struct kunit *test)
 			return PTR_ERR(task);
 		actor->task = get_task_struct(task);
 		wake_up_process(task);
-		/* It sleeps on its way, for locks and for its CPU. */
+		/* Until it is ready it sleeps, for locks and for its CPU. */
 		if (!patiently(&actor->done))
 			return -ETIMEDOUT;
 	}
 	return 0;
 }
 
-/* Send everybody home.  False if somebody is stuck. */
+/* Let all actors leave.  Return: false if an actor is stuck */
 static bool actors_leave(struct stage *stage)
 {
 	struct actor *actor;
@@ -521,7 +521,7 @@ void stage_exit(struct kunit *test)
 	if (!stage)
 		return;
 	if (!actors_leave(stage)) {
-		/* It still needs its code and its stage. */
+		/* The actor still needs its code and its stage. */
 		__module_get(THIS_MODULE);
 		KUNIT_FAIL(test, "an actor is stuck");
 		return;

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A stage for tests of p2m_rangelock: a few guests, and a few actors (tasks)
- * that get and put ranges of them when they are told to:
+ * A stage for tests of p2m_rangelock: there are a few guests, and a few actors
+ * (tasks) that get and put ranges of them when told to:
  *
  *	DOES(test, A, act_get(CHUNK(0)), 0);
  *	SLEEPS(test, B, act_get(GB(0)));
  *	DOES(test, A, act_put(CHUNK(0)), 0);
  *	ENDS(test, B, 0);
  *
- * A test that fails half way leaves nobody asleep: when it is over, actors put
- * what they hold.
+ * A test that fails half way leaves no actor asleep: when it is over, actors
+ * put all that they hold.
  */
 #ifndef _P2M_STAGE_H
 #define _P2M_STAGE_H
@@ -19,8 +19,9 @@
 #include "p2m_rangelock.h"
 
 /*
- * Whoever takes longer than this does not do it at all.  In turns of 10 ms, of
- * which one is lost, and not all, if the machine is stopped for some seconds.
+ * An actor that takes longer than this does not do it at all.  The unit is a
+ * turn of 10 ms.  If the machine is stopped for some seconds, only one turn is
+ * lost.
  */
 #define PATIENCE	1000
 
@@ -54,7 +55,7 @@ struct range {
 #define ALL			((struct range){ .all = true })
 #define TOP			((1UL << P2M_GFN_BITS) - 1)
 
-/* The same range of another guest than the first. */
+/* The same range in another guest than the first */
 static inline struct range of(unsigned int guest, struct range range)
 {
 	range.guest = guest;
@@ -64,10 +65,10 @@ static inline struct range of(unsigned int guest, struct range range)
 struct stage;
 
 /**
- * struct act - something for an actor to do
- * @fn: how; what it returns is the result
- * @range: with what
- * @other: and with what else
+ * struct act - something that an actor does
+ * @fn: does it, and returns the result
+ * @range: the range to do it with
+ * @other: another range to do it with
  * @wait: how to get it
  * @times: how often
  */
@@ -81,17 +82,17 @@ struct act {
 
 /**
  * struct actor - a task that acts
- * @stage: where
+ * @stage: the stage
  * @task: its task
  * @act: what it does, or did last
- * @busy: still at it
- * @waits: gets that had waited, of all guests', when it began
- * @result: and what came of it
- * @go: there is a new @act, or it is time to leave
- * @done: @act is done; or it is there, and waits for the first
+ * @busy: it still does @act
+ * @waits: how many gets of all guests had waited when it began @act
+ * @result: the result of @act
+ * @go: there is a new @act, or it must leave
+ * @done: it has done @act, or has started and waits for its first act
  * @gone: it has left
- * @leave: put everything and exit
- * @holds: what it got by act_get() and has not put
+ * @leave: tells it to put everything and exit
+ * @holds: ranges that it got by act_get() and has not put
  * @nr_holds: how many these are
  */
 struct actor {
@@ -109,7 +110,7 @@ struct actor {
 	unsigned int		nr_holds;
 };
 
-/* A few frames whose owners write their name there, and look for another's. */
+/* A few frames have stamps: owners write their name, and look for another. */
 #define NR_STAMPS	5
 
 /**
@@ -117,8 +118,8 @@ struct actor {
  * @guest: the guests' locks
  * @actor: the actors
  * @curtain: ends act_stream()
- * @unchecked: lockdep looks away, since what is done here is wrong
- * @stamp: of each guest's stamped frames, who is there
+ * @unchecked: lockdep is off, because the test does something wrong
+ * @stamp: the owner of each stamped frame of each guest
  */
 struct stage {
 	struct p2m_rangelock	guest[NR_GUESTS];
@@ -132,26 +133,26 @@ int stage_init(struct kunit *test);
 void stage_exit(struct kunit *test);
 
 /*
- * Actors, and whoever tells them what to do, are on one CPU, where nothing is
- * done at the same time.  Let them use all CPUs, for the sake of races.
+ * The actors and the test run on one CPU, so no two of them act at the same
+ * time.  Let them use all CPUs, so that they race.
  */
 void stage_spread(struct kunit *test);
 
 /* Let the streams end. */
 void stage_curtain(struct kunit *test);
 
-/* The lock of a guest. */
+/* The lock of a guest */
 struct p2m_rangelock *stage_lock(struct kunit *test, unsigned int guest);
 
-/* What it has counted, in the first guest. */
+/* A counter of the first guest's lock */
 unsigned long stage_stat(struct kunit *test, enum p2m_rangelock_stat stat);
 
-/* Get and put by the current task, whatever kind of range it is. */
+/* The current task gets or puts a range of any kind. */
 int __must_check range_get(struct stage *stage, struct range range,
 			   enum p2m_wait wait);
 void range_put(struct stage *stage, struct range range);
 
-/* Acts.  act_get() of anything and act_put() of it go together. */
+/* Acts.  act_put() puts a range that an act_get() or act_try() has got. */
 struct act act_get(struct range range);
 struct act act_get_killable(struct range range);
 struct act act_get_interruptible(struct range range);
@@ -159,17 +160,17 @@ struct act act_try(struct range range);
 struct act act_put(struct range range);
 
 /*
- * Put the one and try to get the other, so quickly that nobody who was woken by
- * the put has run by then on the same CPU.
+ * Put the one and try to get the other.  This is so quick that no task that was
+ * woken by the put has run meanwhile on the same CPU.
  */
 struct act act_swap(struct range range, struct range other);
 
-/* Is the range free?  Returns 0 or -EBUSY; keeps nothing. */
+/* Is the range free?  Returns 0 or -EBUSY, and keeps nothing. */
 struct act act_look(struct range range);
 
 /*
- * Get, stamp, unstamp and put, so many times; returns -EUCLEAN if there was
- * anybody else, or the get's error.
+ * Get, stamp, unstamp and put, so many times.  Returns -EUCLEAN if it found
+ * another owner, or the error of the get.
  */
 struct act act_stamp(struct range range, unsigned long times);
 
@@ -177,15 +178,16 @@ struct act act_stamp(struct range range, unsigned long times);
 struct act act_stream(struct range range);
 
 /* Get the one, then the other, and put them, so many times. */
-struct act act_nest(struct range range, struct range other, unsigned long times);
+struct act act_nest(struct range range, struct range other,
+		    unsigned long times);
 
-/* Try to get and to put it, so many times; whether it works or not. */
+/* Try to get it, and put it if that worked, so many times. */
 struct act act_pester(struct range range, unsigned long times);
 
-/* The same, but it must work. */
+/* The same, but every try must work. */
 struct act act_insist(struct range range, unsigned long times);
 
-/* Get two chunks of two guests by get_p2m_two(), and put them, so many times. */
+/* Get two chunks of two guests by get_p2m_two() and put them, so many times. */
 struct act act_two(struct range range, struct range other, unsigned long times);
 
 /* Sleep elsewhere for a while, then get. */
@@ -193,31 +195,31 @@ struct act act_get_late(struct range range);
 
 void actor_begin(struct kunit *test, enum who who, struct act act);
 
-/* Has the actor fallen asleep in a queue?  Waits until that is clear. */
+/* Is the actor asleep in a queue?  Waits until that is clear. */
 bool actor_asleep(struct kunit *test, enum who who);
 
-/* The result of the act; -ETIMEDOUT if it does not end. */
+/* The result of the act, or -ETIMEDOUT if it does not end */
 long actor_end(struct kunit *test, enum who who);
 bool actor_busy(struct kunit *test, enum who who);
 void actor_signal(struct kunit *test, enum who who, int sig);
 long actor_do(struct kunit *test, enum who who, struct act act);
 
-/* The actor does it without ado, with this result. */
+/* The actor does it at once, with this result. */
 #define DOES(test, who, act, want)					\
 	KUNIT_ASSERT_EQ(test, actor_do(test, who, act), (long)(want))
 
-/* The actor falls asleep over it. */
+/* The actor begins it, and falls asleep in a queue. */
 #define SLEEPS(test, who, act)						\
 do {									\
 	actor_begin(test, who, act);					\
 	KUNIT_ASSERT_TRUE(test, actor_asleep(test, who));		\
 } while (0)
 
-/* The actor is still at it. */
+/* The actor is still asleep. */
 #define STILL_SLEEPS(test, who)						\
 	KUNIT_ASSERT_TRUE(test, actor_asleep(test, who))
 
-/* What the actor began now ends, with this result. */
+/* The act that the actor began ends, with this result. */
 #define ENDS(test, who, want)						\
 	KUNIT_ASSERT_EQ(test, actor_end(test, who), (long)(want))
 
