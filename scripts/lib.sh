@@ -6,6 +6,8 @@
 # It turns on `set -euo pipefail` and defines
 #
 #	REPO	this tree
+#	NAME	this script's name, for its messages: a script called run has the
+#		name of its folder
 #	CACHE	where everything that was fetched or built is kept, outside the tree.
 #		It can be deleted at any time; scripts/setup fills it again.
 #	  CACHE/stock	Debian's kernel, unpacked, not installed: vmlinuz, release,
@@ -23,12 +25,14 @@ set -euo pipefail
 
 REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/p2m_rangelock
+NAME=${0##*/}
+[ "$NAME" != run ] || NAME=$(basename "$(dirname "$(realpath "$0")")")
 PATH=$PATH:/usr/sbin:/sbin		# a plain user's has no depmod
 
 # say MESSAGE... - progress, on stderr: stdout is for results
 say()
 {
-	printf '%s: %s\n' "${0##*/}" "$*" >&2
+	printf '%s: %s\n' "$NAME" "$*" >&2
 }
 
 # die MESSAGE... - fail, saying what to do about it
