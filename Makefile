@@ -50,8 +50,8 @@ help:
 #| To use it.
 #|
 #|   make              build p2m_rangelock.ko and kvm_p2m.ko, here
-#|   make install      as root: install both modules, p2mctl and p2mtop in
-#|                     PREFIX/sbin, and their manuals
+#|   make install      as root: install both modules; p2mctl, p2mtop and p2mpager
+#|                     in PREFIX/sbin; and the manuals
 #|   make modules_install   as root: the modules alone
 #|   make clean        remove what was built
 #|
@@ -101,9 +101,8 @@ install: modules_install
 	$(if $(INSTALL_MOD_PATH),,depmod $(release))
 	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux \
 		$(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 755 scripts/p2mctl scripts/p2mtop $(TOOLS)
-	install -m 755 scripts/pager $(TOOLS)/p2mpager
-	install -m 644 scripts/p2m.py scripts/p2m_pager.py $(TOOLS)
+	install -m 755 tools/p2mctl tools/p2mtop tools/p2mpager $(TOOLS)
+	install -m 644 tools/p2m.py tools/p2m_pager.py $(TOOLS)
 	for t in p2mctl p2mtop p2mpager; do \
 		ln -sf ../lib/p2m_rangelock/$$t $(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
 	done

@@ -17,10 +17,10 @@
 #include "p2m_guest.h"
 #include "kselftest_harness.h"
 
-/* The Makefile sets P2M_SCRIPTS, the directory of the tools. */
-#define P2MCTL		P2M_SCRIPTS "/p2mctl "
-#define P2MTOP		P2M_SCRIPTS "/p2mtop "
-#define PAGER		P2M_SCRIPTS "/pager "
+/* The Makefile sets P2M_TOOLS, the directory of the tools. */
+#define P2MCTL		P2M_TOOLS "/p2mctl "
+#define P2MTOP		P2M_TOOLS "/p2mtop "
+#define PAGER		P2M_TOOLS "/p2mpager "
 
 /* In frames.  In each guest every other frame is zero; half are written to. */
 #define SIZE		256
@@ -549,7 +549,7 @@ static const char interrupted_pager[] =
 
 TEST(a_call_of_the_pagers_goes_on_after_a_signal)
 {
-	EXPECT_EQ(0, run("PYTHONPATH=" P2M_SCRIPTS " /usr/bin/python3 -SBc '%s'",
+	EXPECT_EQ(0, run("PYTHONPATH=" P2M_TOOLS " /usr/bin/python3 -SBc '%s'",
 			 interrupted_pager));
 	EXPECT_SAID("6 calls");
 }
