@@ -106,7 +106,7 @@ install: modules_install
 	for t in p2mctl p2mtop p2mpager; do \
 		ln -sf ../lib/p2m_rangelock/$$t $(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
 	done
-	install -m 644 man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 tools/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
 
 demo demo-host bench-boot bench-guest: setup
