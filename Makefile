@@ -74,7 +74,7 @@ help:
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
 #|   scripts/check [SUITE...]    parts of make check: lint model lock map torture
 #|                            guest stress guest-debug stress-debug;
-#|                            scripts/test-guest PROGRAM for one program
+#|                            selftests/guest/run PROGRAM for one program
 #|
 #| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
 #| $XDG_CACHE_HOME), which can be deleted at any time.
