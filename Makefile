@@ -124,7 +124,7 @@ bench-lock: setup uml-plain
 
 SECONDS ?= 180
 torture: setup uml-plain
-	@scripts/torture --seconds $(SECONDS)
+	@selftests/lock/torture/run --seconds $(SECONDS)
 
 stress: setup
 	@scripts/stress $(SECONDS)

@@ -2,7 +2,7 @@
 /*
  * torture: many tasks get and put ranges of a few locks at random
  *
- * scripts/torture loads this in user-mode Linux, with more tasks than CPUs and
+ * The script run loads this in user-mode Linux, with more tasks than CPUs and
  * more CPUs than the machine has, so that a task can stop anywhere.  Loading
  * takes as long as the test does.  The result is in the kernel's log, in KTAP.
  *
