@@ -127,7 +127,7 @@ torture: setup uml-plain
 	@selftests/lock/torture/run --seconds $(SECONDS)
 
 stress: setup
-	@scripts/stress $(SECONDS)
+	@selftests/stress/run $(SECONDS)
 
 uml:
 	@scripts/uml-setup
