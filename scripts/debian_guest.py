@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 
-from kernel_log import COMPLAINT, interrupted_with_interrupts_off
+from kernel_log import VM, interrupted_with_interrupts_off
 
 VMM = os.environ.get("P2M_VMM", "qemu-system-x86_64")
 SIZE_MIB = 512
@@ -173,7 +173,7 @@ class DebianGuest:
             lines = content.decode("utf-8", "replace").splitlines()
             tail = len(lines) - 15
             first = next((n - 10 for n, line in enumerate(lines)
-                          if COMPLAINT.search(line)), tail)
+                          if VM.search(line)), tail)
             lines = lines[max(min(first, tail), 0):]
             if lines:
                 text += "\n%s:\n  %s" % (name, "\n  ".join(lines))

@@ -1,16 +1,37 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a kernel's messages say: of a host VM, or of a guest."""
+"""How a kernel says that something is wrong with it.
+
+scripts/vm looks for this in the console of the host VM, debian_guest in a guest's,
+and scripts/uml in the log of user-mode Linux.  VM and UML are to be searched for in
+each line.
+"""
 
 import re
 
-# A line in which a kernel complains.
-COMPLAINT = re.compile(
-    r"^(\[.*?\] )?WARNING: |BUG: |BUG at |INFO: (possible|suspicious|task|rcu|trying)"
-    r"|KASAN|KCSAN|UBSAN|\bOops\b|general protection|suspicious RCU"
-    r"|blocked for more than|(soft|hard) lockup|hard LOCKUP|detected stall"
-    r"|self-detected|Call Trace:|Kernel panic|refcount_t: |kmemleak: "
-    r"|unable to handle|list_(add|del) corruption|Bad page (state|map)"
-    r"|ODEBUG: |DEBUG_LOCKS_WARN_ON|unreferenced object|leaked pages")
+_BOTH = (
+    r"^(\[.*?\] )?WARNING: ", "BUG: ", "BUG at ",
+    "INFO: (possible|suspicious|task|rcu|trying)", "suspicious RCU",
+    r"\bOops\b", "general protection", "Kernel panic", "Call Trace:",
+    "blocked for more than", "detected stall", "self-detected",
+    "refcount_t: ", "list_(add|del) corruption", "Bad page (state|map)",
+    "ODEBUG: ", "DEBUG_LOCKS_WARN_ON")
+
+# vm-init writes "leaked pages".
+VM = re.compile("|".join(_BOTH + (
+    "KASAN", "KCSAN", "UBSAN", "(soft|hard) lockup", "hard LOCKUP",
+    "unable to handle", "kmemleak: ", "unreferenced object", "leaked pages")))
+
+UML = re.compile("|".join(_BOTH + (
+    "KASAN: ", "UBSAN: ", "lockup", "Segfault with no mm")))
+
+# Bits of /proc/sys/kernel/tainted.  They are set even if the log lost the complaint.
+_TAINTS = {5: "bad page", 7: "died", 9: "warned", 14: "soft lockup"}
+
+
+def taints(value):
+    """The names of those that are set in value."""
+    return [name for bit, name in _TAINTS.items() if value >> bit & 1]
+
 
 # In a trace: an interrupt's handler, and the flags of what it interrupted.
 INTERRUPTED = re.compile(
