@@ -19,7 +19,7 @@
 #	  CACHE/qemu	the QEMU that emulates the host: scripts/get-qemu
 #	  CACHE/build	modules and tests, built outside the tree
 #
-# and the functions below.
+# and the functions below, and those of ktap.sh.
 
 set -euo pipefail
 
@@ -28,6 +28,8 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/p2m_rangelock
 NAME=${0##*/}
 [ "$NAME" != run ] || NAME=$(basename "$(dirname "$(realpath "$0")")")
 PATH=$PATH:/usr/sbin:/sbin		# a plain user's has no depmod
+
+. "$REPO/scripts/ktap.sh"
 
 # say MESSAGE... - progress, on stderr: stdout is for results
 say()
@@ -76,17 +78,6 @@ build_dir()
 {
 	printf '%s/build/%s%s\n' "$CACHE" \
 		"$(printf %s "$REPO" | sha256sum | cut -c1-12)" "${1:+/$1}"
-}
-
-# ktap - of a kernel's log, what KUnit says, below one test of ours; where one
-# fails, with what it says of it and when
-ktap()
-{
-	awk '{ sub(/\r/, ""); line = $0; sub(/^\[ *[0-9.]+\] /, "") }
-		/ (ASSERTION|EXPECTATION) FAILED at / { failed = 1; print "    # " line; fflush(); next }
-		/^ *((not )?ok [0-9]|1\.\.[0-9]|KTAP version|# )/ { failed = 0; print "    " $0 }
-		failed { print "    # " line }
-		{ fflush() }'
 }
 
 # What follows fetches Debian's packages, and unpacks them without installing

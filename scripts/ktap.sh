@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0
+# ktap.sh - KTAP, written and read by shell scripts
+#
+# lib.sh sources it.  So do scripts that do without lib.sh and its `set -e`.
+
+# A line that has a result, as a regex
+KTAP_RESULT='^ *(not )?ok [0-9]'
+
+# ktap_plan N - begin a stream of N tests
+ktap_plan()
+{
+	echo "KTAP version 1"
+	echo "1..$1"
+}
+
+# ktap_result NUMBER CODE NAME - the result of one test, which ended with this exit
+# code: 0 if it passed, 4 if it was skipped, as in kselftests
+ktap_result()
+{
+	case $2 in
+	0)	echo "ok $1 $3" ;;
+	4)	echo "ok $1 $3 # SKIP" ;;
+	*)	echo "not ok $1 $3" ;;
+	esac
+}
+
+# ktap_run COMMAND ARGUMENT... - run COMMAND with each ARGUMENT in turn, as a stream
+# with one test for each; the last part of ARGUMENT, as a path, is the test's name.
+# Fail if a test fails.
+ktap_run()
+{
+	local command=$1 number=0 failed=0 argument code
+
+	shift
+	ktap_plan $#
+	for argument; do
+		number=$((number + 1))
+		code=0
+		"$command" "$argument" || code=$?
+		ktap_result $number $code "${argument##*/}"
+		[ $code = 0 ] || [ $code = 4 ] || failed=1
+	done
+	return $failed
+}
+
+# ktap_of_log [INDENT] - of a kernel's log, the KTAP that its modules wrote there,
+# behind INDENT.  What KUnit says of a failure becomes comments, with the times.
+ktap_of_log()
+{
+	awk -v indent="${1-}" -v result="$KTAP_RESULT" '
+		{ gsub(/\r/, ""); line = $0; sub(/^\[ *[0-9.]+\] /, "") }
+		/ (ASSERTION|EXPECTATION) FAILED at / {
+			failed = 1
+			print indent "# " line
+			fflush()
+			next
+		}
+		$0 ~ result || /^ *(1\.\.[0-9]|KTAP version|# )/ {
+			failed = 0
+			print indent $0
+		}
+		failed { print indent "# " line }
+		{ fflush() }'
+}
+
+# ktap_without_plans - of KTAP, only the results and comments: for a stream that
+# becomes a part of another
+ktap_without_plans()
+{
+	sed '/^ *1\.\.[0-9]/d; /^ *KTAP version/d'
+}
+
+# ktap_failed - of KTAP, the names of the tests that failed below others
+ktap_failed()
+{
+	sed -n 's/^ \+not ok [0-9]\+ //p'
+}
