@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 # ktap.sh - KTAP, written and read by shell scripts
 #
-# lib.sh sources it.  So do scripts that do without lib.sh and its `set -e`.
+# lib.sh sources it, and so do scripts that do not want the `set -e` of lib.sh.
 
-# A line that has a result, as a regex
+# A regex for a line that has a result
 KTAP_RESULT='^ *(not )?ok [0-9]'
 
 # ktap_plan N - begin a stream of N tests
@@ -13,8 +13,8 @@ ktap_plan()
 	echo "1..$1"
 }
 
-# ktap_result NUMBER CODE NAME - the result of one test, which ended with this exit
-# code: 0 if it passed, 4 if it was skipped, as in kselftests
+# ktap_result NUMBER CODE NAME - the result of one test, which ended with this
+# exit code: 0 if it passed, 4 if it was skipped, as in kselftests
 ktap_result()
 {
 	case $2 in
@@ -24,9 +24,9 @@ ktap_result()
 	esac
 }
 
-# ktap_run COMMAND ARGUMENT... - run COMMAND with each ARGUMENT in turn, as a stream
-# with one test for each; the last part of ARGUMENT, as a path, is the test's name.
-# Fail if a test fails.
+# ktap_run COMMAND ARGUMENT... - run COMMAND with each ARGUMENT in turn, as a
+# stream with a test for each.  A test is named by ARGUMENT, without its
+# directory.  Fails if a test fails.
 ktap_run()
 {
 	local command=$1 number=0 failed=0 argument code
@@ -43,8 +43,8 @@ ktap_run()
 	return $failed
 }
 
-# ktap_of_log [INDENT] - of a kernel's log, the KTAP that its modules wrote there,
-# behind INDENT.  What KUnit says of a failure becomes comments, with the times.
+# ktap_of_log [INDENT] - find the KTAP in a kernel's log, and print it behind
+# INDENT.  KUnit's words about a failure become comments, with their times.
 ktap_of_log()
 {
 	awk -v indent="${1-}" -v result="$KTAP_RESULT" '
@@ -63,14 +63,14 @@ ktap_of_log()
 		{ fflush() }'
 }
 
-# ktap_without_plans - of KTAP, only the results and comments: for a stream that
-# becomes a part of another
+# ktap_without_plans - take the versions and plans out of KTAP, which then
+# becomes part of another stream
 ktap_without_plans()
 {
 	sed '/^ *1\.\.[0-9]/d; /^ *KTAP version/d'
 }
 
-# ktap_failed - of KTAP, the names of the tests that failed below others
+# ktap_failed - find in KTAP the names of the tests that failed below another
 ktap_failed()
 {
 	sed -n 's/^ \+not ok [0-9]\+ //p'

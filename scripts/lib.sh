@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: GPL-2.0
-# lib.sh - what the shell scripts here have in common; source it:
+# lib.sh - the common part of the shell scripts; source it:
 #
 #	. "$(dirname "$0")/lib.sh"
 #
 # It turns on `set -euo pipefail` and defines
 #
 #	REPO	this tree
-#	NAME	this script's name, for its messages: a script called run has the
-#		name of its folder
-#	CACHE	where everything that was fetched or built is kept, outside the tree.
-#		It can be deleted at any time; scripts/setup fills it again.
-#	  CACHE/stock	Debian's kernel, unpacked, not installed: vmlinuz, release,
-#			build (its headers), lib/modules/RELEASE
+#	NAME	this script's name, for its messages: a script called run has
+#		the name of its folder
+#	CACHE	the directory, outside the tree, of everything that was fetched
+#		or built.  It can be deleted at any time; scripts/setup fills
+#		it again.
+#	  CACHE/stock	Debian's kernel, unpacked, not installed: vmlinuz,
+#			release, build (its headers), lib/modules/RELEASE
 #	  CACHE/source	the same kernel's unpacked source, `make headers` done
 #	  CACHE/kernels	other kernels, like stock: scripts/get-kernel and
 #			debug-kernel
@@ -27,7 +28,7 @@ REPO=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/p2m_rangelock
 NAME=${0##*/}
 [ "$NAME" != run ] || NAME=$(basename "$(dirname "$(realpath "$0")")")
-PATH=$PATH:/usr/sbin:/sbin		# a plain user's has no depmod
+PATH=$PATH:/usr/sbin:/sbin		# a plain user's PATH has no depmod
 
 . "$REPO/scripts/ktap.sh"
 
@@ -55,8 +56,8 @@ need_setup()
 	done
 }
 
-# kernel_dir KERNEL - the directory of a kernel for scripts/vm: of the one of this
-# name in the cache, or else KERNEL is the directory
+# kernel_dir KERNEL - the directory of a kernel for scripts/vm.  KERNEL is the
+# name of one in the cache, or already the directory.
 kernel_dir()
 {
 	if [ -e "$CACHE/kernels/$1/release" ]; then
@@ -66,38 +67,43 @@ kernel_dir()
 	fi
 }
 
-# kernel_slow DIR - how many times the time a program may take on this kernel
+# kernel_slow DIR - how many times slower programs may be on this kernel
 kernel_slow()
 {
 	cat "$1/slow" 2>/dev/null || echo 1
 }
 
-# build_dir [KIND] - the directory for what is built from this tree, and from no
-# other that may use the same cache; or for one kind of it
+# build_dir [KIND] - the directory for everything that is built from this tree,
+# or for one kind of it.  Another tree that uses the same cache has another
+# directory.
 build_dir()
 {
 	printf '%s/build/%s%s\n' "$CACHE" \
 		"$(printf %s "$REPO" | sha256sum | cut -c1-12)" "${1:+/$1}"
 }
 
-# What follows fetches Debian's packages, and unpacks them without installing
-# them.  The caller makes $TMP, on CACHE's file system, and removes it.
+# The functions below fetch Debian's packages, and unpack them without
+# installing them.  The caller makes $TMP, on CACHE's file system, and removes
+# it.
 
-# mirror - where this machine gets its own release from
+# mirror - the mirror that this machine gets its own release from
 mirror()
 {
 	local codename uri
 
 	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
-	# shellcheck disable=SC2016  # they are apt's
-	uri=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
-	      awk -v r="$codename" '$1 == r && $2 == "main" && !n++ { print $3 }')
-	[ -n "$uri" ] || die "apt's sources name no mirror of Debian's ${codename:-release}"
+	# shellcheck disable=SC2016  # apt expands them
+	uri=$(apt-get indextargets \
+		--format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
+		awk -v r="$codename" \
+			'$1 == r && $2 == "main" && !n++ { print $3 }')
+	[ -n "$uri" ] ||
+		die "apt's sources name no mirror of Debian's ${codename:-release}"
 	echo "$uri"
 }
 
-# use_suites DIR SUITE... - from here on with_apt, and what uses that, is for the
-# packages in these suites, as they are now; apt's lists and state are in DIR
+# use_suites DIR SUITE... - from here on, with_apt and its callers work on the
+# packages in these suites, as they are now.  apt's lists and state are in DIR.
 use_suites()
 {
 	local dir=$1 uri suite
@@ -121,8 +127,8 @@ use_suites()
 		    "Is a key missing? apt-get install debian-archive-keyring"
 }
 
-# with_apt COMMAND... - run an apt command on the system's own sources, or on
-# those that use_suites said, apart from the system's
+# with_apt COMMAND... - run an apt command on the system's own sources; or,
+# after use_suites, on those suites, apart from the system's sources
 APT_OPTIONS=()
 with_apt()
 {
@@ -145,7 +151,7 @@ fetch()
 	rm -r "$dir"
 }
 
-# fetch_kernel RELEASE VERSION DIR - make DIR a kernel for scripts/vm, but for
+# fetch_kernel RELEASE VERSION DIR - make DIR a kernel for scripts/vm, without
 # the headers
 fetch_kernel()
 {

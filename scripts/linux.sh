@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-# linux.sh - to build Linux from the newest source there is; source it after
-# lib.sh.
+# linux.sh - builds Linux from the newest source; to be sourced after lib.sh
 #
 # The source is the newest linux-source package in the Debian suites below,
 # fetched with a private apt configuration from the mirror that this machine
@@ -8,12 +7,12 @@
 #
 #	uml/apt/		apt's lists and state
 #	uml/source/VERSION/	the unpacked source
-#	uml/lock		held by whoever fetches a source or builds from it
+#	uml/lock		held while a source is fetched, or built
 
 LINUX=$CACHE/uml
 SUITES="trixie-backports trixie bookworm-backports"
 
-# lock_linux - wait for whoever builds now
+# lock_linux - wait until nobody else fetches a source, or builds one
 lock_linux()
 {
 	mkdir -p "$LINUX/source"
@@ -42,8 +41,8 @@ newest_source()
 {
 	local names package version best="" best_version=""
 
-	names=$(with_apt apt-cache search --names-only '^linux-source-[0-9.]+$' |
-		cut -d' ' -f1)
+	names=$(with_apt apt-cache search --names-only \
+		'^linux-source-[0-9.]+$' | cut -d' ' -f1)
 	[ -n "$names" ] || die "no linux-source package in $SUITES"
 	# shellcheck disable=SC2086  # a word a name
 	while read -r package version; do
@@ -57,7 +56,7 @@ newest_source()
 	echo "$best $best_version"
 }
 
-# fetch_source - unpack the newest source, and note its version in source/version
+# fetch_source - unpack the newest source; its version is in source/version
 fetch_source()
 {
 	local newest package version tmp=$LINUX/source/tmp
@@ -72,7 +71,8 @@ fetch_source()
 		say "fetching $package $version"
 		rm -rf "$tmp"
 		mkdir -p "$tmp"
-		(cd "$tmp" && with_apt apt-get download "$package=$version" >&2) ||
+		(cd "$tmp" &&
+			with_apt apt-get download "$package=$version" >&2) ||
 			die "cannot fetch $package: see above"
 		dpkg-deb --fsys-tarfile "$tmp/$package"_*.deb |
 			tar -xO "./usr/src/$package.tar.xz" |
@@ -84,7 +84,7 @@ fetch_source()
 	mv "$LINUX/source/version.new" "$LINUX/source/version"
 }
 
-# remove_sources - that are not in use
+# remove_sources - remove the sources that are not in use
 remove_sources()
 {
 	local path
@@ -101,7 +101,7 @@ options()
 }
 
 # check_config FILE WANTED - fail unless the .config FILE has every line of
-# WANTED: kconfig drops without a word what it cannot give
+# WANTED: kconfig silently drops options that it cannot set
 check_config()
 {
 	local line want missing=""
@@ -125,9 +125,10 @@ make_linux()
 }
 
 # build_linux NAME KEY FINISH - build in $out, for $arch, the configuration on
-# stdin: what it does not name is off where it can be.  FINISH is run then, and the
-# key noted last, so that a build that was cut short is not taken for a whole one:
-# it is gone on with.  A build of the same key is left alone.
+# stdin.  Options that it does not name are off if they can be.  FINISH is run
+# after that, and the key is noted last: so a build that was cut short is not
+# taken for a whole one, but continued.  A build with the same key is left
+# alone.
 build_linux()
 {
 	[ ! -f "$out/stamp" ] || [ "$(<"$out/stamp")" != "$2" ] || return 0
