@@ -21,21 +21,23 @@ from kernel_log import VM, interrupted_with_interrupts_off
 VMM = os.environ.get("P2M_VMM", "qemu-system-x86_64")
 SIZE_MIB = 512
 
-# What the guest's memory is: QEMU's object for it.
-P2M = "memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,size=%dM" % SIZE_MIB
+# QEMU's object for the guest's memory
+P2M = ("memory-backend-file,id=ram,mem-path=/dev/p2m,share=on,align=2M,"
+       "size=%dM" % SIZE_MIB)
 MEMFD = "memory-backend-memfd,id=ram,share=on,size=%dM" % SIZE_MIB
 
 
 class Failed(Exception):
-    """The guest or its QEMU did not do what it should, in words for a person."""
+    """How the guest or its QEMU failed, in words for a person."""
 
 
 class DebianGuest:
-    def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0, paused=False):
-        self.booted = ""        # what the guest says it is
+    def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0,
+                 paused=False):
+        self.booted = ""        # the name and version that the guest gives
         self.ready = False      # the workload's memory is filled
         self.checked = 0        # pages that the workload checked
-        self.wrong = 0          # and found wrong
+        self.wrong = 0          # pages that it found wrong
         self.marked = False     # it has read "mark"
         self.passes = 0         # that each of its threads has ended since then
         self.verified_mib = 0   # the last check of everything
@@ -51,15 +53,18 @@ class DebianGuest:
             "-smp", "%d" % vcpus, "-m", "%dM" % SIZE_MIB,
             "-object", memory, "-machine", "pc,memory-backend=ram",
             "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
-            "-append", "console=ttyS0 quiet panic=-1 P2M_MIB=%d P2M_EQUAL=%d" % (workload_mib, equal_mib),
+            "-append", "console=ttyS0 quiet panic=-1"
+            " P2M_MIB=%d P2M_EQUAL=%d" % (workload_mib, equal_mib),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-serial", "file:/proc/self/fd/%d" % self._console, "-serial", "stdio",
-            "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(), "-mon", "chardev=qmp,mode=control"]
+            "-serial", "file:/proc/self/fd/%d" % self._console,
+            "-serial", "stdio",
+            "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(),
+            "-mon", "chardev=qmp,mode=control"]
         if paused:
             self.command.append("-S")
-        self._qemu = subprocess.Popen(self.command, stdin=subprocess.PIPE,
-                                      stdout=subprocess.PIPE, stderr=self._errors,
-                                      pass_fds=[self._console, monitor.fileno()])
+        self._qemu = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._errors, pass_fds=[self._console, monitor.fileno()])
         monitor.close()
         self._qmp_lines = self._monitor.makefile("r")
         self.pid = self._qemu.pid
@@ -77,24 +82,29 @@ class DebianGuest:
         os.close(self._errors)
 
     def qmp(self, command):
-        """Have QEMU's monitor do something; what it returns.  Events are passed over."""
+        """Give QEMU's monitor a command; what it returns.  Skips events."""
         self._monitor.settimeout(30)
         for name in ("qmp_capabilities", command):
-            self._monitor.sendall(json.dumps({"execute": name}).encode() + b"\n")
+            self._monitor.sendall(
+                json.dumps({"execute": name}).encode() + b"\n")
             for line in self._qmp_lines:
                 answer = json.loads(line)
                 if "return" in answer:
                     break
                 if "error" in answer and name == command:
-                    raise Failed("QEMU refuses %s: %s" % (command, answer["error"]["desc"]))
+                    raise Failed("QEMU refuses %s: %s" %
+                                 (command, answer["error"]["desc"]))
                 if "error" in answer:
-                    break       # it knows that we can talk
+                    break       # the capabilities were agreed on before
             else:
                 raise Failed("QEMU's monitor is gone" + self.last_words())
         return answer["return"]
 
     def listen(self, seconds):
-        """Take in what the guest says, for at most so long; False when its QEMU has closed the line."""
+        """Wait for so long at most, and take in what the guest says.
+
+        False if its QEMU has closed the line.
+        """
         said = self._qemu.stdout.fileno()
         if not select.select([said], [], [], seconds)[0]:
             return True
@@ -128,24 +138,32 @@ class DebianGuest:
         while not condition():
             if not self.listen(0.2):
                 self._qemu.wait()
-                raise Failed("QEMU ended before its time" + self.last_words())
+                raise Failed("QEMU ended before its time" +
+                             self.last_words())
             if time.monotonic() > end:
-                raise Failed("the guest did not get there in %d s%s" % (seconds, self.last_words()))
+                raise Failed("the guest did not get there in %d s%s" %
+                             (seconds, self.last_words()))
             meanwhile()
 
     def gone_over(self):
-        """A condition to wait for: from now on, the workload has gone over all of its memory."""
+        """Return a condition to wait for.
+
+        It holds when the workload has gone over all its memory from now on.
+        """
         self.marked = False
         self._tell(b"mark\n")
-        # The pass that each thread was in at the mark may have been half done.
+        # At the mark, each thread may have been in the middle of a pass.
         return lambda: self.marked and self.passes >= 2
 
     def diverge(self):
-        """Tell the workload to rewrite what it has in common with other guests, too."""
+        """Tell the workload to rewrite the pages that all guests have, too."""
         self._tell(b"diverge\n")
 
     def finish(self):
-        """Tell the workload to check everything and give its verdict; the guest then powers off."""
+        """Tell the workload to check everything, and to give its verdict.
+
+        The guest then powers off.
+        """
         self._tell(b"finish\n")
 
     def _tell(self, line):
@@ -156,19 +174,22 @@ class DebianGuest:
         end = time.monotonic() + seconds
         while self.listen(max(0, end - time.monotonic())):
             if time.monotonic() > end:
-                raise Failed("the guest did not power off in %d s%s" % (seconds, self.last_words()))
+                raise Failed("the guest did not power off in %d s%s" %
+                             (seconds, self.last_words()))
         code = self._qemu.wait()
         if code:
-            raise Failed("QEMU's exit code is %d%s" % (code, self.last_words()))
+            raise Failed("QEMU's exit code is %d%s" %
+                         (code, self.last_words()))
 
     def last_words(self):
         """
-        How QEMU ended, if it did, and the ends of its messages and of the guest's
-        console; if its kernel complained, from shortly before the first complaint.
+        QEMU's exit code, if it ended, and its last lines and the console's.  If
+        the guest's kernel complained, they begin shortly before the complaint.
         """
         code = self._qemu.poll()
         text = "" if code is None else " (exit code %d)" % code
-        for name, file in ("QEMU said", self._errors), ("the guest's console", self._console):
+        for name, file in (("QEMU said", self._errors),
+                           ("the guest's console", self._console)):
             content = os.pread(file, os.fstat(file).st_size, 0)
             lines = content.decode("utf-8", "replace").splitlines()
             tail = len(lines) - 15
@@ -178,6 +199,6 @@ class DebianGuest:
             if lines:
                 text += "\n%s:\n  %s" % (name, "\n  ".join(lines))
         if interrupted_with_interrupts_off(text):
-            text += ("\nthe emulator interrupted this guest while it had interrupts off: "
-                     "Documentation/results/emulator.md")
+            text += ("\nthe emulator interrupted this guest while it had "
+                     "interrupts off: Documentation/results/emulator.md")
         return text

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""How a kernel says that something is wrong with it.
+"""How a kernel's log complains.
 
-scripts/vm looks for this in the console of the host VM, debian_guest in a guest's,
-and scripts/uml in the log of user-mode Linux.  VM and UML are to be searched for in
-each line.
+scripts/vm searches each line of the host VM's console for VM, debian_guest
+each line of a guest's, and scripts/uml each line of user-mode Linux' log for
+UML.
 """
 
 import re
@@ -24,25 +24,27 @@ VM = re.compile("|".join(_BOTH + (
 UML = re.compile("|".join(_BOTH + (
     "KASAN: ", "UBSAN: ", "lockup", "Segfault with no mm")))
 
-# Bits of /proc/sys/kernel/tainted.  They are set even if the log lost the complaint.
+# Bits of /proc/sys/kernel/tainted.  They are set even if the log has lost the
+# complaint.
 _TAINTS = {5: "bad page", 7: "died", 9: "warned", 14: "soft lockup"}
 
 
 def taints(value):
-    """The names of those that are set in value."""
+    """The names of the bits that are set in value."""
     return [name for bit, name in _TAINTS.items() if value >> bit & 1]
 
 
 # In a trace: an interrupt's handler, and the flags of what it interrupted.
-INTERRUPTED = re.compile(
+_INTERRUPTED = re.compile(
     r"\basm_(?:sysvec_\w+|common_interrupt)\+0x\w+/0x\w+\n"
     r".*RIP: .*\n(?:.*Code: .*\n)?.*EFLAGS: ([0-9a-f]+)")
-INTERRUPTS_ON = 1 << 9
+_INTERRUPTS_ON = 1 << 9
 
 
 def interrupted_with_interrupts_off(text):
     """
     Whether a trace shows that a kernel took an interrupt while it had them off.
-    No CPU does this, but QEMU's emulation of SVM: Documentation/results/emulator.md.
+    No CPU does this, but QEMU does: see Documentation/results/emulator.md.
     """
-    return any(not int(flags, 16) & INTERRUPTS_ON for flags in INTERRUPTED.findall(text))
+    return any(not int(flags, 16) & _INTERRUPTS_ON
+               for flags in _INTERRUPTED.findall(text))

@@ -15,7 +15,7 @@ Result = collections.namedtuple("Result", "depth ok number name directive")
 
 
 def parse(line):
-    """The result that a line has, or None."""
+    """The result that a line of KTAP has, or None."""
     found = _RESULT.match(line)
     return found and Result(len(found["depth"]), not found["bad"],
                             found["number"], found["name"], found["directive"])
@@ -28,7 +28,7 @@ def parse_logged(line):
 
 
 class Level:
-    """The tests of one KTAP stream: the whole, or what is below one test."""
+    """The tests of one stream: of the whole, or of those below one test."""
 
     def __init__(self):
         self.plan = None
@@ -37,7 +37,7 @@ class Level:
 
 
 class Count:
-    """What a suite's KTAP says."""
+    """Counts the results in a suite's KTAP."""
 
     def __init__(self, suite):
         self.suite = suite
@@ -64,7 +64,7 @@ class Count:
         ok, name = result.ok, result.name
         below = self.close(result.depth, name)
         if result.directive:
-            # Below a test that is skipped there may be nothing.
+            # A test that is skipped may have no tests below it.
             ok = False
             self.fail(name, f"did not run ({result.directive})")
         elif below is None and ok:
