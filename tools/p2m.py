@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The ioctls of p2m/uapi/p2m.h, and the way to another process's guest.
+"""The ioctls of p2m/uapi/p2m.h, and access to the guest of another process.
 
     for guest in p2m.guests_of(pid):
         print(guest.stats()["resident"])
 
-Imports little on purpose: Python starts slowly where the CPU is emulated.
+It imports little on purpose: Python starts slowly in an emulated CPU.
 """
 
 import ctypes
@@ -35,7 +35,7 @@ P2M_DIRTY_STOP = 0xB251
 P2M_DIRTY_GET = 0xB252
 P2M_FOREIGN_MAP = 0xB260
 
-# Sharing domains that are none
+# Numbers that are no sharing domain
 P2M_DOMAIN_ALONE = 0
 P2M_DOMAIN_NEVER = (1 << 64) - 1
 
@@ -44,8 +44,8 @@ P2M_FOREIGN_READONLY = 1
 P2M_FOREIGN_MAX = 1 << 16
 
 # Types of frames, in the order of their numbers
-TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged", "paging_in", "pod",
-         "prepped", "broken")
+TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged",
+         "paging_in", "pod", "prepped", "broken")
 
 # Fields of the structures, after size and flags; 64 bits each
 INFO = ("features", "guest", "gfns", "domain")
@@ -55,7 +55,8 @@ STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "pod_exhausted", "dirtied", "events", "foreign", "shared",
          "pod_looked", "broken")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
-AUDIT = ("errors", "pages", *TYPES, *("type%d" % n for n in range(len(TYPES), 16)))
+AUDIT = ("errors", "pages", *TYPES,
+         *("type%d" % n for n in range(len(TYPES), 16)))
 DOMAIN = ("domain",)
 SCAN = ("gfn", "nr", "max", "next", "done", "zero", "busy", "looked")
 POD = ("target", "populated", "entries", "exhausted")
@@ -67,7 +68,7 @@ SYS_PIDFD_GETFD = 438
 
 
 class Error(Exception):
-    """What went wrong, in words for a person.  Its class says with what code to exit."""
+    """A failure, in words for a person.  Its class has the exit code."""
     code = 1
 
 
@@ -103,7 +104,9 @@ def reason_of(error):
     """An OSError in words for a person."""
     if error.errno == errno.ENOTTY:
         return "the loaded kvm_p2m.ko does not know that call"
-    return "%s: %s" % (error.filename, error.strerror) if error.filename else error.strerror
+    if error.filename:
+        return "%s: %s" % (error.filename, error.strerror)
+    return error.strerror
 
 
 def mib(frames):
@@ -120,7 +123,10 @@ def _syscall(number, *args):
 
 
 class Guest:
-    """One guest, through a descriptor of its open file.  Close it: the guest lives until then."""
+    """A guest, through a descriptor of its open file.
+
+    Close it: the guest lives until then.
+    """
 
     def __init__(self, pid, fd):
         self.pid = pid
@@ -135,10 +141,11 @@ class Guest:
         os.close(self.fd)
 
     def call(self, command, fields, flags=0, **values):
-        """One of the calls: what comes out, by field."""
+        """Do one of the calls; the fields that the kernel returns, by name."""
         layout = "=II%dQ" % len(fields)
-        data = bytearray(struct.pack(layout, struct.calcsize(layout), flags,
-                                     *(values.get(field, 0) for field in fields)))
+        data = bytearray(struct.pack(
+            layout, struct.calcsize(layout), flags,
+            *(values.get(field, 0) for field in fields)))
         fcntl.ioctl(self.fd, command, data)
         return dict(zip(fields, struct.unpack(layout, data)[2:]))
 
@@ -149,17 +156,24 @@ class Guest:
         return self.call(P2M_GET_STATS, STATS)
 
     def _over(self, end, call):
-        """Do call(gfn) from frame 0 to the end, a part at a time; yields what each gave."""
+        """Do call(gfn) from frame 0 to the end, a part at a time.
+
+        Yields the result of each call.
+        """
         gfn = 0
         while gfn < end:
             part = call(gfn)
             if part["next"] <= gfn:
-                raise Error("the kernel looked at no frame from %d on, and gave no error" % gfn)
+                raise Error("the kernel looked at no frame from %d on,"
+                            " and gave no error" % gfn)
             gfn = part["next"]
             yield part
 
     def page(self, command, limit, step=2048):
-        """Page out or in until limit frames (0: all) are moved; yields (done, busy) on the way."""
+        """Page out or in until limit frames (0: all) are moved.
+
+        Yields (done, busy) on the way.
+        """
         end = self.info()["gfns"]
         done = busy = 0
 
@@ -175,15 +189,16 @@ class Guest:
                 break
 
     def scan(self, step=2048):
-        """Look for frames that are equal to others, and merge them; yields what each part gave."""
+        """Merge frames that are equal; yields the result of each part."""
         end = self.info()["gfns"]
-        return self._over(end, lambda gfn: self.call(P2M_SHARE_SCAN, SCAN, gfn=gfn,
-                                                      nr=min(step, end - gfn)))
+        return self._over(end, lambda gfn: self.call(
+            P2M_SHARE_SCAN, SCAN, gfn=gfn, nr=min(step, end - gfn)))
 
     def unshare(self):
         """Give each frame that is shared a page of its own."""
         end = self.info()["gfns"]
-        for _ in self._over(end, lambda gfn: self.call(P2M_UNSHARE, RANGE, gfn=gfn, nr=end - gfn)):
+        for _ in self._over(end, lambda gfn: self.call(
+                P2M_UNSHARE, RANGE, gfn=gfn, nr=end - gfn)):
             pass
 
     def set_domain(self, domain):
@@ -191,16 +206,22 @@ class Guest:
         self.call(P2M_SHARE_DOMAIN, DOMAIN, domain=domain)
 
     def sweep(self, step=2048):
-        """Give zero pages back to the pool of populate-on-demand; yields what each part gave."""
+        """Give zero pages back to the pool of populate-on-demand.
+
+        Yields the result of each part.
+        """
         end = self.info()["gfns"]
-        return self._over(end, lambda gfn: self.call(P2M_POD_SWEEP, RANGE, gfn=gfn,
-                                                      nr=min(step, end - gfn)))
+        return self._over(end, lambda gfn: self.call(
+            P2M_POD_SWEEP, RANGE, gfn=gfn, nr=min(step, end - gfn)))
 
     def audit(self):
         return self.call(P2M_AUDIT, AUDIT)
 
     def pod(self, target=None):
-        """The state of populate-on-demand, after the target, in frames, was set, if one is given."""
+        """Set the target, in frames, if one is given.
+
+        Returns the state of populate-on-demand after that.
+        """
         if target is not None:
             self.call(P2M_POD_SET, POD, target=target)
         return self.call(P2M_POD_GET, POD)
@@ -209,18 +230,23 @@ class Guest:
         self.call(P2M_DIRTY_START if on else P2M_DIRTY_STOP, ())
 
     def dirty(self, clean):
-        """Which frames were written to: a bitmap of all, as bytes, and how many."""
+        """The frames that were written to, as a bitmap, and their number."""
         end = self.info()["gfns"]
         bitmap = bytearray((end + 7) // 8)
-        address = ctypes.addressof((ctypes.c_char * len(bitmap)).from_buffer(bitmap))
+        address = ctypes.addressof(
+            (ctypes.c_char * len(bitmap)).from_buffer(bitmap))
         parts = list(self._over(end, lambda gfn: self.call(
-            P2M_DIRTY_GET, DIRTY, flags=P2M_DIRTY_CLEAN if clean else 0, gfn=gfn, nr=end - gfn,
-            bitmap=address + gfn // 8)))
+            P2M_DIRTY_GET, DIRTY, flags=P2M_DIRTY_CLEAN if clean else 0,
+            gfn=gfn, nr=end - gfn, bitmap=address + gfn // 8)))
         return bitmap, sum(part["dirty"] for part in parts)
 
     def map(self, gfn, nr):
-        """A descriptor to mmap() frames by, read-only.  Close it: what is mapped is not paged out."""
-        fd = self.call(P2M_FOREIGN_MAP, FOREIGN, flags=P2M_FOREIGN_READONLY, gfn=gfn, nr=nr)["fd"]
+        """A descriptor with which frames can be mapped read-only.
+
+        Close it: frames that are mapped are not paged out.
+        """
+        fd = self.call(P2M_FOREIGN_MAP, FOREIGN, flags=P2M_FOREIGN_READONLY,
+                       gfn=gfn, nr=nr)["fd"]
         return fd & 0xffffffff
 
 
@@ -230,9 +256,11 @@ def device_number():
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTDIR):
             raise NoPermission("%s: %s" % (DEVICE, error.strerror)) from None
-        raise NoModule("there is no %s: load p2m_rangelock.ko, then kvm_p2m.ko" % DEVICE) from None
+        raise NoModule("there is no %s: load p2m_rangelock.ko, then kvm_p2m.ko"
+                       % DEVICE) from None
     if not stat.S_ISCHR(device.st_mode):
-        raise NoModule("%s is not a device: load kvm_p2m.ko, and remove that file" % DEVICE)
+        raise NoModule("%s is not a device: load kvm_p2m.ko,"
+                       " and remove that file" % DEVICE)
     return device.st_rdev
 
 
@@ -244,7 +272,7 @@ def _descriptors(pid, device):
         try:
             file = os.stat("%s/%s" % (folder, name))
         except OSError:
-            continue            # closed meanwhile, or not to be reached: not the device
+            continue            # closed meanwhile, or not accessible
         if stat.S_ISCHR(file.st_mode) and file.st_rdev == device:
             found.append(int(name))
     return sorted(found)
@@ -259,12 +287,13 @@ def _take(pid, number):
             os.close(pidfd)
     except OSError as error:
         if error.errno == errno.ENOSYS:
-            raise OldKernel("this kernel has no pidfd_getfd(2): Linux 5.6 or later is needed") from None
+            raise OldKernel("this kernel has no pidfd_getfd(2):"
+                            " Linux 5.6 or later is needed") from None
         raise
 
 
 def guests_of(pid):
-    """All guests of a process, in the order of their numbers; at least one, or an Error."""
+    """All guests of a process, by number; an Error if there is none."""
     device = device_number()
     guests = {}
     try:
@@ -278,8 +307,10 @@ def guests_of(pid):
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise NoProcess("there is no process %d" % pid) from None
         if error.errno in (errno.EPERM, errno.EACCES):
-            raise NoPermission("no permission for process %d: to page its guest you must be allowed to "
-                               "trace it (ptrace); be its user, or root" % pid) from None
+            raise NoPermission("no permission for process %d: to page its"
+                               " guest you must be allowed to trace it"
+                               " (ptrace); be its user, or root" %
+                               pid) from None
         raise
     if not guests:
         raise NoGuest("process %d has no guest on %s" % (pid, DEVICE))
@@ -292,8 +323,10 @@ def guest_of(pid, number=None):
     if number is None and len(guests) > 1:
         for guest in guests:
             guest.close()
-        raise ManyGuests("process %d has several guests: choose one with --guest (%s)" %
-                         (pid, ", ".join(str(guest.number) for guest in guests)))
+        raise ManyGuests("process %d has several guests: choose one with"
+                         " --guest (%s)" %
+                         (pid, ", ".join(str(guest.number)
+                                         for guest in guests)))
     chosen = None
     for guest in guests:
         if number in (None, guest.number):
@@ -302,12 +335,16 @@ def guest_of(pid, number=None):
             guest.close()
     if chosen is None:
         raise NoGuest("process %d has no guest %d, but %s" %
-                      (pid, number, ", ".join(str(guest.number) for guest in guests)))
+                      (pid, number, ", ".join(str(guest.number)
+                                              for guest in guests)))
     return chosen
 
 
 def all_guests():
-    """All guests of all other processes, and how many processes could not be looked into."""
+    """All guests of all other processes.
+
+    Also returns how many processes we may not look into.
+    """
     device_number()
     found, hidden = [], 0
     for name in os.listdir("/proc"):
@@ -315,7 +352,7 @@ def all_guests():
             try:
                 found += guests_of(int(name))
             except (NoProcess, NoGuest):
-                continue        # gone meanwhile, or not a guest's
+                continue        # it is gone meanwhile, or has no guest
             except NoPermission:
                 hidden += 1
     return sorted(found, key=lambda guest: (guest.pid, guest.number)), hidden
@@ -330,7 +367,7 @@ def command_of(pid):
 
 
 class Trace:
-    """What the tracepoints of kvm_p2m say, of one guest or of all; for root."""
+    """The output of kvm_p2m's tracepoints, for one guest or all; for root."""
 
     INSTANCES = "/sys/kernel/tracing/instances"
 
@@ -342,14 +379,18 @@ class Trace:
         try:
             os.mkdir(self.folder)
         except PermissionError:
-            raise NoPermission("%s: only root may trace" % self.INSTANCES) from None
+            raise NoPermission("%s: only root may trace" %
+                               self.INSTANCES) from None
         except FileNotFoundError:
-            raise Error("there is no %s: mount -t tracefs tracefs /sys/kernel/tracing" %
-                        self.INSTANCES) from None
+            raise Error("there is no %s: mount -t tracefs tracefs"
+                        " /sys/kernel/tracing" % self.INSTANCES) from None
         try:
-            self._set("events/kvm_p2m/filter", "0" if self.guest is None else "guest == %d" % self.guest)
+            self._set("events/kvm_p2m/filter",
+                      "0" if self.guest is None else
+                      "guest == %d" % self.guest)
             self._set("events/kvm_p2m/enable", "1")
-            self.pipe = os.open(self.folder + "/trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+            self.pipe = os.open(self.folder + "/trace_pipe",
+                                os.O_RDONLY | os.O_NONBLOCK)
         except OSError:
             os.rmdir(self.folder)
             raise
@@ -365,7 +406,7 @@ class Trace:
             file.write(value)
 
     def read(self, seconds):
-        """What has come, or comes within that time."""
+        """The new text.  If there is none, waits so long, and returns none."""
         try:
             return os.read(self.pipe, 65536).decode()
         except BlockingIOError:

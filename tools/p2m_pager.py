@@ -5,7 +5,7 @@
     for gfn, write in pager.events():
         pager.prep(gfn, address, p2m_pager.RESUME)
 
-What the kernel refuses is an OSError with the manual's errno.
+If the kernel refuses a call, it raises an OSError with the manual's errno.
 """
 
 import fcntl
@@ -27,7 +27,7 @@ AT_ONCE = 64                            # events in one read
 
 
 def _ioctl(fd, command, data):
-    """Python does not go on by itself after a signal, as it does for a read."""
+    """Go on after a signal: Python does that for a read, but not for this."""
     while True:
         try:
             return fcntl.ioctl(fd, command, data)
@@ -36,18 +36,20 @@ def _ioctl(fd, command, data):
 
 
 class Pager:
-    """This process, as a guest's pager, until it closes the guest or detaches."""
+    """This process as the pager of a guest, until it closes it or detaches."""
 
     def __init__(self, guest, policy):
         self.guest = guest
         self.fd = guest.fd
-        _ioctl(self.fd, P2M_PAGER_ATTACH, struct.pack("=IIII", 16, 0, policy, 0))
+        _ioctl(self.fd, P2M_PAGER_ATTACH,
+               struct.pack("=IIII", 16, 0, policy, 0))
 
     def detach(self):
         _ioctl(self.fd, P2M_PAGER_DETACH, struct.pack("=II", 8, 0))
 
     def _range(self, command, gfn, nr, most):
-        data = bytearray(struct.pack("=IIQQQQQQ", 56, 0, gfn, nr, most, 0, 0, 0))
+        data = bytearray(
+            struct.pack("=IIQQQQQQ", 56, 0, gfn, nr, most, 0, 0, 0))
         _ioctl(self.fd, command, data)
         return struct.unpack("=IIQQQQQQ", data)[5:]
 
@@ -65,6 +67,7 @@ class Pager:
         _ioctl(self.fd, P2M_PREP, struct.pack("=IIQQ", 24, flags, gfn, address))
 
     def events(self):
-        """Those that there are, as (gfn, is it a write); waits if there are none."""
+        """New events, as (gfn, is it a write); waits if there is none."""
         data = os.read(self.fd, AT_ONCE * EVENT.size)
-        return [(gfn, bool(flags & WRITE)) for _, flags, gfn, _, _ in EVENT.iter_unpack(data)]
+        return [(gfn, bool(flags & WRITE))
+                for _, flags, gfn, _, _ in EVENT.iter_unpack(data)]
