@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # For people; `make help` is the manual.  The kernel's build reads Kbuild.
 
-# The kernel to build for: the running one if it has headers, else the one with
-# the newest headers there are; else scripts/setup fetches some.
+# The kernel to build for: the running one if it has headers; else the one with
+# the newest headers under /lib/modules; else scripts/setup fetches headers.
 find_kdir = $(patsubst %/Makefile,%,$(firstword \
 	$(wildcard /lib/modules/$(shell uname -r)/build/Makefile) \
 	$(shell ls -d /lib/modules/*/build/Makefile 2>/dev/null | sort -rV)))
@@ -18,10 +18,10 @@ help:
 	@sed -n 's/^#| \{0,1\}//p' $(CURDIR)/Makefile
 
 #| p2m_rangelock: KVM guests whose memory can be paged out and back while they
-#| run, under a tree of exclusive range locks.  README.md says what for.
+#| run, under a tree of exclusive range locks.  README.md says what it is for.
 #|
 #| To look at it.  Each of these can be the first command on a fresh Debian 12;
-#| what is missing is fetched first (packages through sudo), once.
+#| all that is missing is fetched first (packages through sudo), once.
 #|
 #|   make demo         a Debian guest on /dev/p2m in stock QEMU is paged out and
 #|                     back while it checks its memory: in an emulated host, so
@@ -30,28 +30,28 @@ help:
 #|                     for that time, after asking
 #|   make check        every test: lint; the lock's model; the lock in user-mode
 #|                     Linux, under lockdep and KASAN, and under torture; and
-#|                     real guests in the emulated host, on Debian's kernel and on
-#|                     a debug kernel; some 35 minutes on two cores, once all is
-#|                     built
-#|   make check-long   what takes longer: the stress and a search for leaks on the
-#|                     debug kernel; the guests' tests and the stress on the newest
-#|                     kernel of backports; the stress on the newest QEMU; and how
-#|                     guests live here without this project
+#|                     real guests in the emulated host, on Debian's kernel and
+#|                     on a debug kernel; some 35 minutes on two cores, once all
+#|                     is built
+#|   make check-long   longer tests: the stress and a search for leaks on the
+#|                     debug kernel; the guests' tests and the stress on the
+#|                     newest kernel of backports; the stress on the newest
+#|                     QEMU; and guests here without this project
 #|   make torture      torture the lock for SECONDS=600, say
 #|   make stress       every service at once on two running guests, for
 #|                     SECONDS=600, say
-#|   make bench-boot   what a boot costs on /dev/p2m, compared with memfd
-#|   make bench-lock   what the lock costs, compared with a mutex and others
-#|   make bench-guest  what memory on /dev/p2m costs a guest in instructions: the
-#|                     first touch, paging, sharing, log-dirty; compared with
-#|                     shmem, THP, userfaultfd, zram, KSM and KVM's dirty log
+#|   make bench-boot   the cost of a boot on /dev/p2m, compared with memfd
+#|   make bench-lock   the cost of the lock, compared with a mutex and others
+#|   make bench-guest  the cost of /dev/p2m for a guest, in instructions: first
+#|                     touch, paging, sharing, log-dirty; compared with shmem,
+#|                     THP, userfaultfd, zram, KSM and KVM's dirty log
 #|   make bench        every benchmark; figures are kept in results/
 #|
 #| To use it.
 #|
 #|   make              build p2m_rangelock.ko and kvm_p2m.ko, here
-#|   make install      as root: install both modules; p2mctl, p2mtop and p2mpager
-#|                     in PREFIX/sbin; and the manuals
+#|   make install      as root: install both modules; p2mctl, p2mtop and
+#|                     p2mpager in PREFIX/sbin; and the manuals
 #|   make modules_install   as root: the modules alone
 #|   make clean        remove what was built
 #|
@@ -72,11 +72,11 @@ help:
 #|   scripts/vm --shell       a prompt in the emulated host, modules loaded
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
-#|   scripts/check [SUITE...]    parts of make check: lint model lock map torture
-#|                            guest stress guest-debug stress-debug;
-#|                            selftests/guest/run PROGRAM for one program
+#|   scripts/check [SUITE...] parts of make check: lint model lock map torture
+#|                            guest stress guest-debug stress-debug
+#|   selftests/guest/run PROGRAM    one test program of selftests/guest
 #|
-#| What was fetched and built is kept in ~/.cache/p2m_rangelock (or under
+#| All that was fetched and built is kept in ~/.cache/p2m_rangelock (or under
 #| $XDG_CACHE_HOME), which can be deleted at any time.
 
 setup:
@@ -91,20 +91,22 @@ else
 	$(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(key),,CONFIG_MODULE_SIG_ALL=) $@
 endif
 
-# Headers alone have neither the key that the kernel signs its modules with, nor
-# what its modules_install wants to see before it runs depmod.
+# Headers alone do not have the key that the kernel signs its modules with, nor
+# the files without which its modules_install does not run depmod.
 key = $(wildcard $(KDIR)/certs/signing_key.pem)
 release = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' \
 	$(KDIR)/include/generated/utsrelease.h)
 
 install: modules_install
 	$(if $(INSTALL_MOD_PATH),,depmod $(release))
-	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/include/linux \
+	install -d $(TOOLS) $(DESTDIR)$(PREFIX)/sbin \
+		$(DESTDIR)$(PREFIX)/include/linux \
 		$(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 755 tools/p2mctl tools/p2mtop tools/p2mpager $(TOOLS)
 	install -m 644 tools/p2m.py tools/p2m_pager.py $(TOOLS)
 	for t in p2mctl p2mtop p2mpager; do \
-		ln -sf ../lib/p2m_rangelock/$$t $(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
+		ln -sf ../lib/p2m_rangelock/$$t \
+			$(DESTDIR)$(PREFIX)/sbin/$$t || exit; \
 	done
 	install -m 644 tools/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
@@ -138,16 +140,16 @@ uml-plain:
 debug-kernel:
 	@scripts/debug-kernel >/dev/null
 
-# After setup, whatever -j says.
+# After setup, even with -j.
 uml uml-plain debug-kernel: setup
 
 bench: bench-boot bench-guest bench-lock
 
-# Both what was built here and what the scripts built in the cache.
+# The files built here, and those that the scripts built in the cache.
 clean:
 	@$(if $(KDIR),$(MAKE) -s -C $(KDIR) M=$(CURDIR) clean)
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	check-long bench bench-boot bench-guest bench-lock torture stress uml uml-plain \
-	debug-kernel clean
+	check-long bench bench-boot bench-guest bench-lock torture stress uml \
+	uml-plain debug-kernel clean
