@@ -43,7 +43,7 @@
 #define P2M_CHUNK		512UL	/* frames under one lock of the tree */
 #define P2M_WORDS		(P2M_PAGE_SIZE / sizeof(u64))
 
-/* How many times slower this kernel is than others: see run-tests. */
+/* How many times slower this kernel is than others: P2M_SLOW, from "inside". */
 static inline unsigned int p2m_slow(void)
 {
 	const char *times = getenv("P2M_SLOW");
