@@ -31,18 +31,35 @@
  * struct p2m_auditor - an audit under way
  * @guest: the guest
  * @audit: what was found so far
+ * @told: errors that were reported, up to a NULL
  */
 struct p2m_auditor {
 	struct p2m_guest	*guest;
 	struct p2m_audit	*audit;
+	const char		*told[16];
 };
 
+/* Was this error reported before?  If not, it is now. */
+static bool p2m_audit_told(struct p2m_auditor *a, const char *what)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(a->told) && a->told[i]; i++)
+		if (a->told[i] == what)
+			return true;
+	if (i < ARRAY_SIZE(a->told))
+		a->told[i] = what;
+	return false;
+}
+
+/* Count an error. Each kind of error is reported once. */
 static void p2m_audit_error(struct p2m_auditor *a, unsigned long gfn,
 			    const char *what)
 {
 	a->audit->errors++;
-	pr_warn_ratelimited("p2m: guest %llu: frame %#lx %s\n", a->guest->id,
-			    gfn, what);
+	if (!p2m_audit_told(a, what))
+		pr_warn_ratelimited("p2m: guest %llu: frame %#lx %s\n",
+				    a->guest->id, gfn, what);
 }
 
 /* ---- Entries ------------------------------------------------------ */

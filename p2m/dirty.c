@@ -35,6 +35,7 @@
  * signal: then log-dirty is off, and the next START makes everything clean.
  */
 
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
@@ -423,6 +424,7 @@ static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 			    unsigned long nr, unsigned long *bitmap)
 {
+	struct mem_cgroup *old = set_active_memcg(guest->memcg);
 	unsigned long gfn, next, end = base + nr;
 
 	for (gfn = base; gfn < end; gfn = next) {
@@ -435,6 +437,7 @@ static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 		p2m_redirty(guest, gfn, next, base, bitmap);
 		put_p2m_range(&guest->lock, gfn, next - gfn);
 	}
+	set_active_memcg(old);
 }
 
 /**

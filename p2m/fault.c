@@ -344,7 +344,7 @@ static void p2m_read_later(struct p2m_guest *guest, unsigned long gfn,
 static void p2m_make_room_later(struct p2m_guest *guest, unsigned long gfn,
 				unsigned int flags)
 {
-	p2m_pod_make_room(guest);
+	p2m_pod_make_room_for(guest, gfn);
 }
 
 /* The pool is empty.  Nothing is held but mmap_lock. */
@@ -353,15 +353,15 @@ static vm_fault_t p2m_fault_no_room(struct vm_fault *vmf,
 {
 	int err;
 
-	if (fault_flag_allow_retry_first(vmf->flags))
-		return p2m_fault_later(vmf, guest, p2m_make_room_later);
-	/* A fault that dropped mmap_lock cannot be refused.  This one can. */
-	err = p2m_pod_make_room(guest);
-	if (!err)
-		return VM_FAULT_NOPAGE;	/* the touch is made again */
-	if (err == -ENOSPC)
-		p2m_count_event(guest, pod_exhausted);
-	return p2m_error(err);
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY)) {
+		err = p2m_pod_make_room(guest);
+		/* If there is room, the touch is made again. */
+		return err ? p2m_error(err) : VM_FAULT_NOPAGE;
+	}
+	if (!(vmf->flags & FAULT_FLAG_RETRY_NOWAIT) &&
+	    p2m_pod_refused(guest, vmf->pgoff))
+		return p2m_error(-ENOSPC);
+	return p2m_fault_later(vmf, guest, p2m_make_room_later);
 }
 
 /* Wait for the pager, in the way that the fault allows. */

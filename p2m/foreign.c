@@ -153,8 +153,6 @@ static int p2m_foreign_take_all(struct p2m_guest *guest, unsigned long gfn,
 		/* Look for zero pages, as a touch does. */
 		if (err == -ENOSPC)
 			err = p2m_pod_make_room(guest);
-		if (err == -ENOSPC)
-			p2m_count_event(guest, pod_exhausted);
 		gfn = first + pages->nr;
 	}
 	this_cpu_add(guest->counters->foreign, pages->nr);

@@ -50,6 +50,9 @@ struct p2m_counters {
 
 #define p2m_count_event(guest, name)	this_cpu_inc((guest)->counters->name)
 
+/* Refused touches that p2m_pool remembers at a time */
+#define P2M_POD_REFUSED	16
+
 /**
  * struct p2m_pool - how many pages a guest may have, and has; see pod.c
  * @gfns: frames below this take from the pool; changes only while all is held
@@ -64,6 +67,7 @@ struct p2m_counters {
  * @passed: frames that were looked at since then, or since all had been
  * @fruitless: how often in a row a look at all frames found nothing
  * @again: when, in jiffies, to look again
+ * @refused: touches to refuse when they are made again; not guarded
  */
 struct p2m_pool {
 	unsigned long	gfns;
@@ -76,6 +80,7 @@ struct p2m_pool {
 	unsigned long	passed;
 	unsigned int	fruitless;
 	unsigned long	again;
+	unsigned long	refused[P2M_POD_REFUSED];
 };
 
 /**

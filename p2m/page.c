@@ -277,7 +277,8 @@ static bool p2m_page_is_busy(struct page *page)
  *
  * Context: process context, holding @gfn.
  * Return: true if it is picked; false if the frame has no page of its own, or
- * somebody references the page, or it is poisoned.
+ * if that is busy: somebody references it, or it is poisoned, or a large page
+ * is pinned.  A busy frame is no longer nominated.
  */
 bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -285,8 +286,10 @@ bool p2m_pick(struct p2m_guest *guest, unsigned long gfn)
 
 	if (!p2m_is_ram(entry) && p2m_entry_type(entry) != p2m_paging_out)
 		return false;
-	if (p2m_page_is_busy(p2m_entry_page(entry)))
+	if (p2m_page_is_busy(p2m_entry_page(entry))) {
+		p2m_make_ram(guest, gfn);
 		return false;
+	}
 	p2m_change_entry(guest, gfn, p2m_retype_entry(entry, p2m_taken));
 	return true;
 }

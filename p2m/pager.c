@@ -269,12 +269,15 @@ static int p2m_pager_pend(struct p2m_pager *pager, unsigned long session,
  * p2m_pager_is_there() - has a guest a pager?
  * @guest: the guest
  *
- * Context: any.  While the caller holds a prepped frame, the answer stays.
+ * Context: any.  It may go at any time; then it wakes the tasks that wait for
+ * its frames.  While the caller holds a pending frame, no other pager comes.
  * Return: whether it has.
  */
 bool p2m_pager_is_there(struct p2m_guest *guest)
 {
-	return !p2m_pager_is(p2m_pager_of(guest), NULL);
+	struct p2m_pager *pager = p2m_pager_of(guest);
+
+	return pager && READ_ONCE(pager->owner);
 }
 
 /**
@@ -441,7 +444,7 @@ static int p2m_pager_nominate_batch(struct p2m_guest *guest, unsigned long gfn,
 		if (p2m_entry_type(entry) == p2m_taken) {
 			p2m_change_type(guest, gfn, p2m_paging_out);
 			p2m_paging_count(guest, range, 0);
-		} else if (p2m_is_busy(entry)) {
+		} else if (p2m_is_ram(entry)) {
 			p2m_paging_count(guest, range, -EBUSY);
 		}
 	}

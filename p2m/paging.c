@@ -89,7 +89,7 @@ static int p2m_page_in_batch(struct p2m_guest *guest, unsigned long gfn,
  * @nr: how many, of one chunk
  * @range: stop when @done and the frames that are taken make @max
  *
- * A frame that is p2m_is_busy() after this has a page that could not be taken.
+ * A frame that is p2m_is_ram() after this has a page that could not be taken.
  *
  * Context: process context, holding the frames; may sleep.
  * Return: how many frames were looked at; -ENOMEM.
@@ -167,7 +167,7 @@ static int p2m_page_out_batch(struct p2m_guest *guest, unsigned long gfn,
 		entry = p2m_get_entry(&guest->map, gfn);
 		if (p2m_entry_type(entry) == p2m_taken)
 			err = p2m_evict(guest, gfn);
-		else if (p2m_is_busy(entry))
+		else if (p2m_is_ram(entry))
 			err = -EBUSY;
 		else
 			continue;

@@ -13,10 +13,4 @@ long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,
 void p2m_paging_count(struct p2m_guest *guest, struct p2m_range *range,
 		      int err);
 
-/* After p2m_paging_take(): has the frame a page that could not be taken? */
-static inline bool p2m_is_busy(struct p2m_entry entry)
-{
-	return p2m_is_ram(entry) || p2m_entry_type(entry) == p2m_paging_out;
-}
-
 #endif /* _P2M_PAGING_H */

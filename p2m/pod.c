@@ -30,7 +30,9 @@
  * be looking as well.
  */
 
+#include <linux/hash.h>
 #include <linux/jiffies.h>
+#include <linux/log2.h>
 #include <linux/pagemap.h>
 #include <linux/sched/signal.h>
 
@@ -264,6 +266,15 @@ static unsigned long p2m_pod_sweep_small(struct p2m_guest *guest,
 	return gfn;
 }
 
+/* Make a chunk that is all pod, and all equally dirty, one entry. */
+static void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+
+	if (p2m_entry_type(entry) == p2m_pod)
+		p2m_merge(guest, gfn);
+}
+
 /*
  * Sweep the part of a chunk, which is held, that takes from the pool.  A page
  * of 2 MB that is not all zero becomes 512 pages if @worth frames of it are
@@ -308,7 +319,7 @@ static int p2m_pod_sweep_part(struct p2m_guest *guest, unsigned long gfn,
 	/*
 	 * Even if nothing was taken: the frames may be equally dirty only now.
 	 */
-	p2m_merge(guest, gfn);
+	p2m_pod_merge(guest, gfn);
 	return err;
 }
 
@@ -440,18 +451,8 @@ static int p2m_pod_look_if_useful(struct p2m_guest *guest)
 	return -ENOSPC;
 }
 
-/**
- * p2m_pod_make_room() - get something into the pool
- * @guest: the guest
- *
- * One task looks, and the others wait for what it finds.  When this returns,
- * another task may have taken it: then the caller tries again.
- *
- * Context: process context, holding nothing, but maybe mmap_lock; may sleep.
- * Return: 0; -ENOSPC if the pool is empty and no zero page was found; -EINTR on
- * a fatal signal.
- */
-int p2m_pod_make_room(struct p2m_guest *guest)
+/* One task looks, and the others wait for what it finds. */
+static int p2m_pod_find_room(struct p2m_guest *guest)
 {
 	struct p2m_pool *pool = &guest->pool;
 	int err;
@@ -462,6 +463,78 @@ int p2m_pod_make_room(struct p2m_guest *guest)
 	err = p2m_pod_look_if_useful(guest);
 	mutex_unlock(&pool->looking);
 	return err;
+}
+
+/**
+ * p2m_pod_make_room() - get something into the pool
+ * @guest: the guest
+ *
+ * When this returns, another task may have taken it: then the caller tries
+ * again.
+ *
+ * Context: process context, holding nothing, but maybe mmap_lock; may sleep.
+ * Return: 0; -ENOSPC if the pool is empty and no zero page was found; -EINTR on
+ * a fatal signal.
+ */
+int p2m_pod_make_room(struct p2m_guest *guest)
+{
+	int err = p2m_pod_find_room(guest);
+
+	if (err == -ENOSPC)
+		p2m_count_event(guest, pod_exhausted);
+	return err;
+}
+
+/* The value that stands for a touch by the current task; never 0. */
+static unsigned long p2m_pod_touch(struct p2m_guest *guest, unsigned long gfn)
+{
+	long given = atomic_long_read(&guest->pool.given);
+
+	return ((unsigned long)current ^ hash_long(gfn, BITS_PER_LONG) ^
+		hash_long(~given, BITS_PER_LONG)) | 1;
+}
+
+static unsigned long *p2m_pod_slot(struct p2m_guest *guest)
+{
+	return &guest->pool.refused[hash_ptr(current, ilog2(P2M_POD_REFUSED))];
+}
+
+/**
+ * p2m_pod_make_room_for() - p2m_pod_make_room() for a touch that will be made
+ * again
+ * @guest: the guest
+ * @gfn: the frame that the current task touched
+ *
+ * A fault that has dropped mmap_lock cannot be refused.  So if there is no
+ * room, the pool remembers it until the fault comes again, for
+ * p2m_pod_refused().  If another touch takes its place there, the fault looks
+ * for room again.
+ *
+ * Context: process context, holding nothing; may sleep.
+ */
+void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn)
+{
+	if (p2m_pod_find_room(guest) == -ENOSPC)
+		WRITE_ONCE(*p2m_pod_slot(guest), p2m_pod_touch(guest, gfn));
+}
+
+/**
+ * p2m_pod_refused() - was there no room for this touch when it came before?
+ * @guest: the guest
+ * @gfn: the frame that the current task touched
+ *
+ * Context: any.
+ * Return: true if p2m_pod_make_room_for() found none, and nothing has come into
+ * the pool since.  The pool forgets it then.
+ */
+bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long touch = p2m_pod_touch(guest, gfn);
+
+	if (cmpxchg(p2m_pod_slot(guest), touch, 0) != touch)
+		return false;
+	p2m_count_event(guest, pod_exhausted);
+	return true;
 }
 
 /* ---- Set and get -------------------------------------------------- */
@@ -526,7 +599,7 @@ static int p2m_pod_mark(struct p2m_guest *guest, unsigned long start,
 	 * undone.
 	 */
 	if (start < end)
-		p2m_merge(guest, start);
+		p2m_pod_merge(guest, start);
 	return 0;
 }
 

@@ -10,13 +10,22 @@
 
 #include "walk.h"
 
+/* Charge the guest's cgroup, for what the lock takes as well. */
 static void p2m_hold_begin(struct p2m_hold *hold, struct p2m_guest *guest,
-		     unsigned long gfn, unsigned long nr)
+			   unsigned long gfn, unsigned long nr)
 {
 	*hold = (struct p2m_hold){
 		.guest = guest, .gfn = gfn, .nr = nr,
 		.charged = set_active_memcg(guest->memcg),
 	};
+}
+
+/* The get returned @err: if it failed, there is no hold. */
+static int p2m_hold_end(struct p2m_hold *hold, int err)
+{
+	if (err)
+		set_active_memcg(hold->charged);
+	return err;
 }
 
 /**
@@ -33,11 +42,9 @@ static void p2m_hold_begin(struct p2m_hold *hold, struct p2m_guest *guest,
 int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
 	     unsigned long nr)
 {
-	int err = get_p2m_range_interruptible(&guest->lock, gfn, nr);
-
-	if (!err)
-		p2m_hold_begin(hold, guest, gfn, nr);
-	return err;
+	p2m_hold_begin(hold, guest, gfn, nr);
+	return p2m_hold_end(hold, get_p2m_range_interruptible(&guest->lock,
+							      gfn, nr));
 }
 
 /**
@@ -54,11 +61,9 @@ int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
 int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
 		      unsigned long gfn, unsigned long nr)
 {
-	int err = get_p2m_range_killable(&guest->lock, gfn, nr);
-
-	if (!err)
-		p2m_hold_begin(hold, guest, gfn, nr);
-	return err;
+	p2m_hold_begin(hold, guest, gfn, nr);
+	return p2m_hold_end(hold, get_p2m_range_killable(&guest->lock, gfn,
+							 nr));
 }
 
 /**
@@ -72,11 +77,8 @@ int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
  */
 int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
 {
-	int err = get_p2m_all_interruptible(&guest->lock);
-
-	if (!err)
-		p2m_hold_begin(hold, guest, 0, 0);
-	return err;
+	p2m_hold_begin(hold, guest, 0, 0);
+	return p2m_hold_end(hold, get_p2m_all_interruptible(&guest->lock));
 }
 
 /**
@@ -87,11 +89,11 @@ int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
  */
 void p2m_unhold(struct p2m_hold *hold)
 {
-	set_active_memcg(hold->charged);
 	if (hold->nr)
 		put_p2m_range(&hold->guest->lock, hold->gfn, hold->nr);
 	else
 		put_p2m_all(&hold->guest->lock);
+	set_active_memcg(hold->charged);
 }
 
 /**

@@ -63,6 +63,8 @@ int p2m_pager_ask(GUEST_GFN, bool write) { return 0; }
 int p2m_pager_wait(GUEST_GFN, unsigned int state) { return 0; }
 int p2m_paging_populate(GUEST_GFN) { return 0; }
 int p2m_pod_make_room(GUEST) { return 0; }
+void p2m_pod_make_room_for(GUEST_GFN) { }
+bool p2m_pod_refused(GUEST_GFN) { return false; }
 int p2m_pod_populate(GUEST_GFN, bool huge) { return 0; }
 int p2m_unshare(GUEST_GFN) { return 0; }
 void p2m_check_poison_2m(GUEST_GFN) { }
