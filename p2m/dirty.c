@@ -93,7 +93,7 @@ static int p2m_round_look(struct p2m_round *round, bool clean)
 			continue;
 		nr = min(round->end, p2m_entry_end(gfn, entry)) - gfn;
 		if (clean && nr < 1UL << p2m_entry_order(entry)) {
-			err = p2m_split(guest, gfn);
+			err = p2m_huge_split(guest, gfn);
 			if (err)
 				return err;
 			entry = p2m_get_entry(&guest->map, gfn);
@@ -156,9 +156,9 @@ static int p2m_round_unmap(struct p2m_round *round)
 	unsigned long gfn = round->gfn, end = round->end, next;
 	int err;
 
-	if (p2m_is_large(guest, gfn))
+	if (p2m_huge_is_there(guest, gfn))
 		gfn = round_down(gfn, P2M_CHUNK_GFNS);
-	if (p2m_is_large(guest, end - 1))
+	if (p2m_huge_is_there(guest, end - 1))
 		end = round_up(end, P2M_CHUNK_GFNS);
 	for (; gfn < end; gfn = next) {
 		err = p2m_find_chunk(guest, &gfn, end);
@@ -194,7 +194,7 @@ static int p2m_split_all(struct p2m_guest *guest, unsigned long *end)
 	p2m_for_each_chunk(guest, gfn, *end, err) {
 		if (!p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
 			continue;
-		err = p2m_split(guest, gfn);
+		err = p2m_huge_split(guest, gfn);
 		if (err)
 			break;
 	}
@@ -215,7 +215,7 @@ static void p2m_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
 			entry = p2m_retype_entry(entry, p2m_ram_rw);
 		p2m_change_entry(guest, gfn, entry);
 	}
-	p2m_merge(guest, end - 1);
+	p2m_huge_merge(guest, end - 1);
 }
 
 /* Undo p2m_split_all() up to @end. */
@@ -224,7 +224,7 @@ static void p2m_unsplit_all(struct p2m_guest *guest, unsigned long end)
 	unsigned long gfn = 0;
 
 	while ((gfn = p2m_next_chunk(&guest->map, gfn, end)) < end) {
-		if (p2m_is_large(guest, gfn))
+		if (p2m_huge_is_there(guest, gfn))
 			p2m_forget_chunk(guest, gfn);
 		gfn += P2M_CHUNK_GFNS;
 		cond_resched();
@@ -307,7 +307,7 @@ int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
 	}
 	if (p2m_ram_type(guest, entry) == p2m_ram_rw)
 		return 0;
-	err = p2m_split(guest, gfn);
+	err = p2m_huge_split(guest, gfn);
 	if (err)
 		return err;
 	entry = p2m_retype_entry(p2m_get_entry(&guest->map, gfn), p2m_ram_rw);
@@ -318,7 +318,7 @@ int p2m_dirty_mark(struct p2m_guest *guest, unsigned long gfn)
 
 /* ---- The bitmap --------------------------------------------------- */
 
-static bool p2m_is_all(struct p2m_guest *guest, struct p2m_round *round)
+static bool p2m_round_is_all(struct p2m_guest *guest, struct p2m_round *round)
 {
 	return !round->gfn && round->end == atomic_long_read(&guest->gfns);
 }
@@ -334,7 +334,7 @@ static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 	 * Without memory to split, all of it is dirty: too much, but not too
 	 * little.
 	 */
-	if (!p2m_split(guest, gfn))
+	if (!p2m_huge_split(guest, gfn))
 		entry = p2m_get_entry(&guest->map, gfn);
 	if (p2m_entry_type(entry) == p2m_logdirty)
 		entry = p2m_retype_entry(entry, p2m_ram_rw);
@@ -399,7 +399,7 @@ static int p2m_round_trim(struct p2m_round *round)
 /* Hold the range of the round, without such chunks, and do the round. */
 static int p2m_dirty_hold_round(struct p2m_round *round, bool clean)
 {
-	bool all = p2m_is_all(round->guest, round);
+	bool all = p2m_round_is_all(round->guest, round);
 	struct p2m_hold hold;
 	int err;
 

@@ -35,14 +35,14 @@ static bool p2m_domain_is_single(u64 number)
 }
 
 /**
- * p2m_hash_page() - hash the contents of a page, which may be changing
+ * p2m_domain_hash() - hash the contents of a page, which may be changing
  * @domain: the domain of the page's guest
  * @page: the page, not poisoned
  *
  * Context: any.
  * Return: the hash, which differs from domain to domain.
  */
-u64 p2m_hash_page(struct p2m_domain *domain, struct page *page)
+u64 p2m_domain_hash(struct p2m_domain *domain, struct page *page)
 {
 	void *addr = kmap_local_page(page);
 	u64 hash = xxh64(addr, PAGE_SIZE, domain->seed);
@@ -60,7 +60,7 @@ static struct p2m_domain *p2m_domain_new(u64 number)
 		return NULL;
 	domain->number = number;
 	get_random_bytes(&domain->seed, sizeof(domain->seed));
-	domain->zero_hash = p2m_hash_page(domain, ZERO_PAGE(0));
+	domain->zero_hash = p2m_domain_hash(domain, ZERO_PAGE(0));
 	spin_lock_init(&domain->seen_lock);
 	INIT_LIST_HEAD(&domain->link);
 	refcount_set(&domain->ref, 1);

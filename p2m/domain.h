@@ -13,7 +13,7 @@
  * struct p2m_domain - guests that may share
  * @number: its number in P2M_SHARE_DOMAIN
  * @seed: of the hashes of contents
- * @zero_hash: the p2m_hash_page() of a zero page
+ * @zero_hash: the p2m_domain_hash() of a zero page
  * @seen: candidates of scans; or NULL
  * @seen_bits: log2 of the number of sets of these
  * @seen_lock: guards @seen and @seen_bits
@@ -32,7 +32,7 @@ struct p2m_domain {
 };
 
 struct p2m_domain *p2m_domain_of(struct p2m_guest *guest);
-u64 p2m_hash_page(struct p2m_domain *domain, struct page *page);
+u64 p2m_domain_hash(struct p2m_domain *domain, struct page *page);
 struct p2m_domain *p2m_domain_get(u64 number);
 void p2m_domain_put(struct p2m_domain *domain);
 u64 p2m_domain_number(struct p2m_guest *guest);

@@ -209,7 +209,7 @@ int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 }
 
 /* Is it a part of a large page that has 512 entries? */
-static bool p2m_is_part(struct p2m_entry entry, struct page *page)
+static bool p2m_fault_is_part(struct p2m_entry entry, struct page *page)
 {
 	return PageCompound(page) && !p2m_entry_order(entry);
 }
@@ -219,7 +219,7 @@ static bool p2m_is_part(struct p2m_entry entry, struct page *page)
  * mapped as 2 MB.  The memory manager does that where there is no page table:
  * make one.
  */
-static int p2m_map_part(struct vm_fault *vmf)
+static int p2m_fault_map_part(struct vm_fault *vmf)
 {
 	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
 				   PAGE_SIZE, NULL, NULL);
@@ -277,8 +277,8 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 			p2m_check_poison_2m(guest, vmf->pgoff);
 		entry = p2m_get_entry(&guest->map, vmf->pgoff);
 		page = p2m_entry_page_of(entry, vmf->pgoff);
-		if (p2m_is_part(entry, page))
-			err = p2m_map_part(vmf);
+		if (p2m_fault_is_part(entry, page))
+			err = p2m_fault_map_part(vmf);
 	}
 	if (!err) {
 		vmf->page = page;

@@ -59,7 +59,7 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_split() - make 512 entries of one of 2 MB; do nothing if it is not one
+ * p2m_huge_split() - make 512 entries of one of 2 MB, if it is one
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
@@ -69,7 +69,7 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
  * Context: process context, holding @gfn; may sleep.
  * Return: 0 or -ENOMEM.
  */
-int p2m_split(struct p2m_guest *guest, unsigned long gfn)
+int p2m_huge_split(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page = p2m_entry_page(entry);
@@ -84,7 +84,7 @@ int p2m_split(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_merge() - undo p2m_split(): make one entry of 512, if they are as one
+ * p2m_huge_merge() - make one entry of 512, if they are as one
  * @guest: the guest
  * @gfn: a frame of the chunk; it has a large page, or is all pod
  *
@@ -93,7 +93,7 @@ int p2m_split(struct p2m_guest *guest, unsigned long gfn)
  *
  * Context: process context, holding @gfn.
  */
-void p2m_merge(struct p2m_guest *guest, unsigned long gfn)
+void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn)
 {
 	unsigned long i, first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
@@ -115,14 +115,14 @@ void p2m_merge(struct p2m_guest *guest, unsigned long gfn)
 }
 
 /**
- * p2m_is_large() - has a chunk a large page, with one entry or with 512?
+ * p2m_huge_is_there() - has a chunk a large page, with one entry or with 512?
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
  * Context: process context, holding @gfn.
  * Return: whether it has.
  */
-bool p2m_is_large(struct p2m_guest *guest, unsigned long gfn)
+bool p2m_huge_is_there(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 
@@ -133,8 +133,8 @@ bool p2m_is_large(struct p2m_guest *guest, unsigned long gfn)
  * The chunk is taken.  Give each frame a page of its own instead of its part of
  * the large page; but if the part is poisoned, the frame is broken.
  */
-static void p2m_copy_parts(struct p2m_guest *guest, unsigned long first,
-			   struct list_head *pages)
+static void p2m_huge_copy_parts(struct p2m_guest *guest, unsigned long first,
+				struct list_head *pages)
 {
 	struct page *old, *new;
 	unsigned long gfn;
@@ -179,7 +179,7 @@ static void p2m_list_free(struct list_head *list)
 }
 
 /* Pick all frames of a chunk, or none. */
-static bool p2m_pick_chunk(struct p2m_guest *guest, unsigned long first)
+static bool p2m_huge_pick(struct p2m_guest *guest, unsigned long first)
 {
 	unsigned long gfn = first, end = first + P2M_CHUNK_GFNS;
 	struct p2m_entry entry;
@@ -194,7 +194,7 @@ static bool p2m_pick_chunk(struct p2m_guest *guest, unsigned long first)
 }
 
 /* Take all frames of a chunk, which are picked; or give all of them back. */
-static int p2m_take_chunk(struct p2m_guest *guest, unsigned long first)
+static int p2m_huge_take(struct p2m_guest *guest, unsigned long first)
 {
 	if (p2m_take(guest, first, P2M_CHUNK_GFNS) == P2M_CHUNK_GFNS)
 		return 0;
@@ -208,15 +208,15 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
 {
 	int err;
 
-	err = p2m_take_chunk(guest, first);
+	err = p2m_huge_take(guest, first);
 	if (err)
 		return err;
-	err = p2m_split(guest, first);
+	err = p2m_huge_split(guest, first);
 	if (err) {
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return err;
 	}
-	p2m_copy_parts(guest, first, pages);
+	p2m_huge_copy_parts(guest, first, pages);
 	p2m_count_event(guest, shattered);
 	return 0;
 }
@@ -241,9 +241,9 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 	LIST_HEAD(pages);
 	int err;
 
-	if (!p2m_is_large(guest, gfn))
+	if (!p2m_huge_is_there(guest, gfn))
 		return 0;
-	if (!p2m_pick_chunk(guest, first))
+	if (!p2m_huge_pick(guest, first))
 		return -EBUSY;
 	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS);
 	if (err)
@@ -257,12 +257,12 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 /* ---- Collapse ----------------------------------------------------- */
 
 /* Has each frame of the chunk a page of its own that can be written to? */
-static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
+static bool p2m_huge_is_full(struct p2m_guest *guest, unsigned long first)
 {
 	unsigned long gfn = first, end = first + P2M_CHUNK_GFNS;
 	struct p2m_entry entry;
 
-	if (p2m_is_large(guest, first))
+	if (p2m_huge_is_there(guest, first))
 		return false;
 	p2m_for_each_entry(&guest->map, gfn, entry, end)
 		if (!p2m_is_ram(entry))
@@ -271,8 +271,8 @@ static bool p2m_is_full(struct p2m_guest *guest, unsigned long first)
 }
 
 /* Copy the pages of a chunk, which is taken; -EBUSY if one is poisoned. */
-static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
-			  struct page *large)
+static int p2m_huge_copy(struct p2m_guest *guest, unsigned long first,
+			 struct page *large)
 {
 	struct page *page;
 	unsigned int i;
@@ -287,8 +287,8 @@ static int p2m_copy_chunk(struct p2m_guest *guest, unsigned long first,
 }
 
 /* Replace the pages of a chunk, which is taken, by their copy. */
-static void p2m_replace_chunk(struct p2m_guest *guest, unsigned long first,
-			      struct page *large)
+static void p2m_huge_replace(struct p2m_guest *guest, unsigned long first,
+			     struct page *large)
 {
 	struct p2m_entry new = p2m_make_entry(p2m_ram_rw, large);
 	struct p2m_entry entry;
@@ -310,15 +310,15 @@ static int p2m_collapse_to(struct p2m_guest *guest, unsigned long first,
 {
 	int err;
 
-	err = p2m_take_chunk(guest, first);
+	err = p2m_huge_take(guest, first);
 	if (err)
 		return err;
-	err = p2m_copy_chunk(guest, first, large);
+	err = p2m_huge_copy(guest, first, large);
 	if (err) {
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return err;
 	}
-	p2m_replace_chunk(guest, first, large);
+	p2m_huge_replace(guest, first, large);
 	p2m_count_event(guest, collapsed);
 	return 0;
 }
@@ -329,7 +329,7 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 	struct page *large;
 	int err;
 
-	if (!p2m_pick_chunk(guest, first))
+	if (!p2m_huge_pick(guest, first))
 		return -EBUSY;
 	/* The caller asked for it, so make some effort. */
 	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY);
@@ -354,7 +354,7 @@ static int p2m_collapse_batch(struct p2m_guest *guest, unsigned long gfn,
 		return -EBUSY;
 	}
 	range->next = gfn + nr;
-	if (nr != P2M_CHUNK_GFNS || !p2m_is_full(guest, gfn))
+	if (nr != P2M_CHUNK_GFNS || !p2m_huge_is_full(guest, gfn))
 		return 0;
 	err = p2m_collapse_chunk(guest, gfn);
 	switch (err) {

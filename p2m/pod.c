@@ -146,7 +146,7 @@ static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
 	if (!p2m_pool_take(&guest->pool, 1L << order))
 		return -ENOSPC;
 	if (!order)
-		err = p2m_split(guest, gfn);
+		err = p2m_huge_split(guest, gfn);
 	if (!err)
 		err = p2m_pod_put(guest, gfn, order);
 	if (err)
@@ -272,7 +272,7 @@ static void p2m_pod_merge(struct p2m_guest *guest, unsigned long gfn)
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
 	if (p2m_entry_type(entry) == p2m_pod)
-		p2m_merge(guest, gfn);
+		p2m_huge_merge(guest, gfn);
 }
 
 /*
@@ -296,7 +296,7 @@ static int p2m_pod_sweep_pages(struct p2m_guest *guest, unsigned long gfn,
 		p2m_pod_sweep_large(guest, gfn, range);
 		return 0;
 	}
-	if (p2m_is_large(guest, gfn)) {
+	if (p2m_huge_is_there(guest, gfn)) {
 		if (zero < worth)
 			return 0;
 		err = p2m_shatter(guest, gfn);

@@ -55,7 +55,7 @@ static void p2m_break_chunk(struct p2m_guest *guest, unsigned long gfn)
 		return;
 	/* At least nobody maps all of it at once. */
 	if (p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
-	    !p2m_split(guest, gfn))
+	    !p2m_huge_split(guest, gfn))
 		p2m_unmap(guest, first, P2M_CHUNK_GFNS);
 }
 

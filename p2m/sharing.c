@@ -337,7 +337,7 @@ static int p2m_share_take(struct p2m_guest *guest, unsigned long gfn)
 		p2m_count_event(guest, busy);
 		return -EBUSY;
 	}
-	err = p2m_share_taken(guest, gfn, p2m_hash_page(guest->domain, page));
+	err = p2m_share_taken(guest, gfn, p2m_domain_hash(guest->domain, page));
 	p2m_give_back(guest, gfn, 1);
 	return err;
 }
@@ -365,7 +365,7 @@ int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn,
 	if (guest->domain->number == P2M_DOMAIN_NEVER)
 		return -EPERM;
 	if (!p2m_is_ram(entry) || p2m_page_is_poisoned(page) ||
-	    (hash && p2m_hash_page(guest->domain, page) != hash))
+	    (hash && p2m_domain_hash(guest->domain, page) != hash))
 		return -ENOENT;
 	err = p2m_shatter(guest, gfn);
 	if (err)

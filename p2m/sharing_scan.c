@@ -173,8 +173,8 @@ static bool p2m_seen_before(struct p2m_domain *domain, u64 hash,
  * Nominate a candidate, if it still has these contents and its guest is still
  * in the domain.  Returns -ENOENT or -EBUSY if that fails.
  */
-static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
-				  struct p2m_domain *domain, u64 hash)
+static int p2m_scan_nominate(const struct p2m_candidate *candidate,
+			     struct p2m_domain *domain, u64 hash)
 {
 	struct p2m_guest *guest = p2m_guest_find(candidate->guest);
 	struct p2m_hold hold;
@@ -196,7 +196,7 @@ static int p2m_nominate_candidate(const struct p2m_candidate *candidate,
  * Nominate the candidates that were found for a batch; nothing is held.  If
  * that succeeds, the frame's bit is set in @known.
  */
-static int p2m_nominate_found(struct p2m_scan_batch *batch)
+static int p2m_scan_nominate_found(struct p2m_scan_batch *batch)
 {
 	struct p2m_candidate here = { .guest = batch->guest->id }, *candidate;
 	struct p2m_domain *domain = batch->domain;
@@ -208,7 +208,7 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 			continue;
 		candidate = &batch->candidate[i];
 		err = p2m_shared_known(domain, batch->hash[i]) ? 0 :
-		      p2m_nominate_candidate(candidate, domain, batch->hash[i]);
+		      p2m_scan_nominate(candidate, domain, batch->hash[i]);
 		if (!err) {
 			batch->known |= BIT_ULL(i);
 		} else if (err == -ENOENT || err == -EBUSY) {
@@ -225,7 +225,7 @@ static int p2m_nominate_found(struct p2m_scan_batch *batch)
 /* ---- A batch ------------------------------------------------------ */
 
 /* Look at a frame of a batch, which is held. */
-static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
+static void p2m_scan_look_at(struct p2m_scan_batch *batch, unsigned int i)
 {
 	struct p2m_candidate here = { batch->guest->id, batch->gfn + i };
 	struct p2m_entry entry = p2m_get_entry(&batch->guest->map, here.gfn);
@@ -239,7 +239,7 @@ static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 		batch->known |= BIT_ULL(i);
 		return;
 	}
-	batch->hash[i] = p2m_hash_page(batch->domain, page);
+	batch->hash[i] = p2m_domain_hash(batch->domain, page);
 	if (p2m_shared_known(batch->domain, batch->hash[i]))
 		batch->known |= BIT_ULL(i);
 	else if (p2m_seen_before(batch->domain, batch->hash[i], &here,
@@ -248,7 +248,7 @@ static void p2m_look_at(struct p2m_scan_batch *batch, unsigned int i)
 }
 
 /* Look at a batch, which is held, until @max frames of it may be merged. */
-static void p2m_look(struct p2m_scan_batch *batch, u64 max)
+static void p2m_scan_look(struct p2m_scan_batch *batch, u64 max)
 {
 	unsigned int i;
 
@@ -258,7 +258,7 @@ static void p2m_look(struct p2m_scan_batch *batch, u64 max)
 	for (i = 0; i < batch->nr; i++) {
 		if (hweight64(batch->known | batch->found) == max)
 			break;
-		p2m_look_at(batch, i);
+		p2m_scan_look_at(batch, i);
 	}
 	batch->nr = i;
 }
@@ -272,7 +272,7 @@ static void p2m_scan_busy(struct p2m_scan_batch *batch, struct p2m_scan *scan,
 }
 
 /* Take the pages of the frames in @bits that still have one. How many? */
-static unsigned long p2m_take_bits(struct p2m_scan_batch *batch, u64 bits,
+static unsigned long p2m_scan_take(struct p2m_scan_batch *batch, u64 bits,
 				   struct p2m_scan *scan)
 {
 	unsigned long picked = 0, wanted = 0, taken;
@@ -292,8 +292,8 @@ static unsigned long p2m_take_bits(struct p2m_scan_batch *batch, u64 bits,
 }
 
 /* Merge a frame that is taken.  Returns 0, -ENOENT or -ENOMEM. */
-static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
-			   struct p2m_scan *scan)
+static int p2m_scan_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
+				struct p2m_scan *scan)
 {
 	struct p2m_guest *guest = batch->guest;
 	unsigned long gfn = batch->gfn + i;
@@ -313,8 +313,8 @@ static int p2m_merge_frame(struct p2m_scan_batch *batch, unsigned int i,
 }
 
 /* Merge the frames in @bits of a batch, which is held, with shared pages. */
-static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
-			   struct p2m_scan *scan)
+static int p2m_scan_merge_known(struct p2m_scan_batch *batch, u64 bits,
+				struct p2m_scan *scan)
 {
 	struct p2m_guest *guest = batch->guest;
 	struct p2m_entry entry;
@@ -328,13 +328,13 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 		scan->busy += hweight64(bits);
 		return 0;
 	}
-	if (err || !p2m_take_bits(batch, bits, scan))
+	if (err || !p2m_scan_take(batch, bits, scan))
 		return err;
 	for (i = 0; i < batch->nr; i++) {
 		entry = p2m_get_entry(&guest->map, batch->gfn + i);
 		if (p2m_entry_type(entry) != p2m_taken)
 			continue;
-		err = p2m_merge_frame(batch, i, scan);
+		err = p2m_scan_merge_frame(batch, i, scan);
 		if (err && err != -ENOENT)
 			break;
 		err = 0;
@@ -344,13 +344,14 @@ static int p2m_merge_known(struct p2m_scan_batch *batch, u64 bits,
 }
 
 /* Merge the frames of a batch that have candidates; nothing is held. */
-static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
+static int p2m_scan_merge_found(struct p2m_scan_batch *batch,
+				struct p2m_scan *scan)
 {
 	struct p2m_hold hold;
 	int err;
 
 	batch->known = 0;
-	err = p2m_nominate_found(batch);
+	err = p2m_scan_nominate_found(batch);
 	if (err || !batch->known)
 		return err;
 	err = p2m_hold(&hold, batch->guest, batch->gfn, batch->nr);
@@ -361,7 +362,7 @@ static int p2m_merge_found(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 	 * count.
 	 */
 	if (batch->guest->domain == batch->domain)
-		err = p2m_merge_known(batch, batch->known, scan);
+		err = p2m_scan_merge_known(batch, batch->known, scan);
 	p2m_unhold(&hold);
 	return err;
 }
@@ -371,8 +372,8 @@ static int p2m_scan_held(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 {
 	if (batch->domain->number == P2M_DOMAIN_NEVER)
 		return -EPERM;
-	p2m_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
-	return p2m_merge_known(batch, batch->known, scan);
+	p2m_scan_look(batch, scan->max ? scan->max - scan->done : U64_MAX);
+	return p2m_scan_merge_known(batch, batch->known, scan);
 }
 
 /* Scan a batch; or only its beginning, because of @scan->max. */
@@ -390,7 +391,7 @@ static int p2m_scan_batch(struct p2m_scan_batch *batch, struct p2m_scan *scan)
 	err = p2m_scan_held(batch, scan);
 	p2m_unhold(&hold);
 	if (!err && batch->found)
-		err = p2m_merge_found(batch, scan);
+		err = p2m_scan_merge_found(batch, scan);
 	p2m_domain_put(batch->domain);
 	return err;
 }

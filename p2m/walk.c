@@ -196,8 +196,8 @@ long p2m_find_batch(struct p2m_guest *guest, u64 *gfn, unsigned long end,
 }
 
 /* Hold the batch of @nr frames at @range->next, and work on it. */
-static int p2m_do_batch(struct p2m_guest *guest, unsigned long nr,
-			struct p2m_range *range, p2m_batch_fn batch)
+static int p2m_walk_batch(struct p2m_guest *guest, unsigned long nr,
+			  struct p2m_range *range, p2m_batch_fn batch)
 {
 	struct p2m_hold hold;
 	int err;
@@ -275,7 +275,7 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 		if (nr <= 0)
 			err = nr;
 		else
-			err = p2m_do_batch(guest, nr, range, batch);
+			err = p2m_walk_batch(guest, nr, range, batch);
 	}
 	return range->next > range->gfn ? 0 : err;
 }
