@@ -45,7 +45,7 @@ P2M_FOREIGN_MAX = 1 << 16
 
 # Types of frames, in the order of their numbers
 TYPES = ("mmio_dm", "ram_rw", "logdirty", "shared", "paging_out", "paged",
-         "paging_in", "pod", "prepped", "broken")
+         "paging_in", "pod", "prepped", "broken", "taken")
 
 # Fields of the structures, after size and flags; 64 bits each
 INFO = ("features", "guest", "gfns", "domain")
