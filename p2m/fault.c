@@ -80,14 +80,14 @@ static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 }
 
 static int p2m_touch_pod(struct p2m_guest *guest, unsigned long gfn,
-			    unsigned int touch)
+			 unsigned int touch)
 {
 	return p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
 }
 
 /* The frame was nominated, and is touched: so it is not evicted. */
 static int p2m_touch_nominated(struct p2m_guest *guest, unsigned long gfn,
-				  unsigned int touch)
+			       unsigned int touch)
 {
 	p2m_make_ram(guest, gfn);
 	return 0;
@@ -95,7 +95,7 @@ static int p2m_touch_nominated(struct p2m_guest *guest, unsigned long gfn,
 
 /* A pager is about to resume the frame.  If it is gone, nobody will. */
 static int p2m_touch_prepped(struct p2m_guest *guest, unsigned long gfn,
-				unsigned int touch)
+			     unsigned int touch)
 {
 	if (p2m_pager_is_there(guest))
 		return -EAGAIN;
@@ -105,7 +105,7 @@ static int p2m_touch_prepped(struct p2m_guest *guest, unsigned long gfn,
 
 /* The pager or the store has the contents. */
 static int p2m_touch_paged(struct p2m_guest *guest, unsigned long gfn,
-			      unsigned int touch)
+			   unsigned int touch)
 {
 	int err;
 
@@ -151,6 +151,7 @@ const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES] = {
 	ROW(broken, NULL, NULL, NULL, NULL),
 	ROW(taken, NULL, NULL, p2m_page_drop, p2m_taken_check),
 };
+
 #undef ROW
 
 static const struct p2m_type_ops *p2m_ops(struct p2m_guest *guest,

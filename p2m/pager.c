@@ -187,7 +187,7 @@ static void *p2m_pager_key(struct p2m_guest *guest, unsigned long gfn)
 	return (void *)p2m_page_owner(&guest->map, gfn);
 }
 
-static bool p2m_is_awaited(struct p2m_guest *guest, unsigned long gfn)
+static bool p2m_awaited(struct p2m_guest *guest, unsigned long gfn)
 {
 	enum p2m_type type = p2m_entry_type(p2m_lookup(&guest->map, gfn));
 
@@ -218,8 +218,8 @@ int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,
 	 * prepare_to_wait_event(), and pairs with the one in p2m_pager_done().
 	 */
 	ret = ___wait_var_event(key,
-			___wait_cond_timeout(!p2m_is_awaited(guest, gfn)),
-			state, 0, most, __ret = schedule_timeout(__ret));
+				___wait_cond_timeout(!p2m_awaited(guest, gfn)),
+				state, 0, most, __ret = schedule_timeout(__ret));
 	return min(ret, 0L);
 }
 
@@ -736,6 +736,11 @@ int p2m_pager_resume(struct p2m_guest *guest, struct p2m_range *range)
 
 /* ---- Events ------------------------------------------------------- */
 
+static bool p2m_pager_unread(struct p2m_pager *pager)
+{
+	return xa_marked(&pager->pending, P2M_UNREAD);
+}
+
 /* Get the next unread event, by gfn, then from 0 again; or false. */
 static bool p2m_pager_next(struct p2m_pager *pager, struct p2m_event *event)
 {
@@ -814,8 +819,8 @@ ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
 		if (nonblock)
 			return -EAGAIN;
 		err = wait_event_interruptible(pager->readers,
-				!p2m_pager_is(pager, id) ||
-				xa_marked(&pager->pending, P2M_UNREAD));
+					       !p2m_pager_is(pager, id) ||
+					       p2m_pager_unread(pager));
 		if (err)
 			return err;
 	}
@@ -841,7 +846,5 @@ __poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
 	poll_wait(file, &pager->readers, wait);
 	if (!p2m_pager_is(pager, current->files))
 		return EPOLLHUP;
-	if (!xa_marked(&pager->pending, P2M_UNREAD))
-		return 0;
-	return EPOLLIN | EPOLLRDNORM;
+	return p2m_pager_unread(pager) ? EPOLLIN | EPOLLRDNORM : 0;
 }

@@ -22,12 +22,6 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 	return 0;
 }
 
-const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
-			     struct p2m_entry entry)
-{
-	return NULL;
-}
-
 /**
  * struct patient - a guest that is audited
  * @guest: the guest

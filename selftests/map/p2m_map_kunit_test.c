@@ -162,7 +162,7 @@ static void what_is_set_replaces_what_was(struct kunit *test)
 	enum p2m_type type;
 
 	for (type = p2m_ram_rw; type < P2M_NR_TYPES; type++) {
-		struct p2m_entry entry = p2m_type_access(type) ?
+		struct p2m_entry entry = p2m_type_access[type] ?
 			small(f, type, 700) : bare(type);
 
 		set(test, 700, P2M_4K, entry);

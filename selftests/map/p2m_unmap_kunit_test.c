@@ -71,6 +71,7 @@ void p2m_check_poison_2m(GUEST_GFN) { }
 void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 
 bool p2m_pager_is_there(GUEST) { return false; }
+const char *p2m_shared_check(GUEST_GFN, struct p2m_entry entry) { return NULL; }
 
 /**
  * struct unmapping - a frame that is unmapped and touched
