@@ -3,7 +3,6 @@
 #ifndef _P2M_DEBUGFS_H
 #define _P2M_DEBUGFS_H
 
-
 void p2m_debugfs_init(void);
 void p2m_debugfs_exit(void);
 
