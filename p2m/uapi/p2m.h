@@ -66,9 +66,9 @@
  *   caller knows it.  A caller older than the kernel passes less and is given
  *   less.  A newer caller may pass more, if the part that the kernel does not
  *   know is zero.  Reserved fields must be zero.  A call that fails has changed
- *   nothing, and has not written to the structure.  ENOMEM can also mean that
- *   the memory cgroup of the guest is at its limit: no call makes the kernel
- *   kill a process for memory.
+ *   nothing, unless its text below says so, and has not written to the
+ *   structure.  ENOMEM can also mean that the memory cgroup of the guest is at
+ *   its limit: no call makes the kernel kill a process for memory.
  *
  *   Common to all:
  *     ENOTTY     no such call

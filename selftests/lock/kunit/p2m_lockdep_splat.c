@@ -7,7 +7,7 @@
  *	insmod p2m_lockdep_splat.ko case=NAME
  *
  * SPLATS, at the end, lists the names, and the text that must then be in the
- * kernel's log.  The module carries that list, so selftests/lock/run-uml needs
+ * kernel's log.  The module carries that list, so selftests/lock/kunit/run needs
  * no other:
  *
  *	modinfo -F splat p2m_lockdep_splat.ko

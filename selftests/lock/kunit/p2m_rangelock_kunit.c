@@ -4,7 +4,7 @@
  *
  * The tests here are about ranges that tasks hold, and how they ask for them.
  * Those in p2m_waiting_kunit.c are about tasks that wait for each other.
- * selftests/lock/run-uml runs both.  stage.h has the actors A to D.
+ * selftests/lock/kunit/run runs both.  stage.h has the actors A to D.
  */
 
 #include <linux/delay.h>
