@@ -564,15 +564,12 @@ static void p2m_pod_unmark(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned long end)
 {
 	struct p2m_entry none = {}, entry;
-	unsigned int order;
 
-	while (gfn < end) {
-		entry = p2m_get_entry(&guest->map, gfn);
-		order = p2m_entry_order(entry);
+	p2m_for_each_entry(&guest->map, gfn, entry, end) {
 		/* It has an entry of this order, so this cannot fail. */
 		if (p2m_entry_type(entry) == p2m_pod)
-			p2m_set_entry(&guest->map, gfn, order, none);
-		gfn = round_down(gfn, 1UL << order) + (1UL << order);
+			p2m_set_entry(&guest->map, gfn, p2m_entry_order(entry),
+				      none);
 		cond_resched();
 	}
 }
