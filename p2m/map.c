@@ -348,6 +348,23 @@ unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 }
 
 /**
+ * p2m_percpu_sum() - add up a counter of which each CPU has a part
+ * @counter: the counter
+ *
+ * Context: any.
+ * Return: the sum; a part may be negative, and so may a sum that others change.
+ */
+long p2m_percpu_sum(long __percpu *counter)
+{
+	long sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
+	return sum;
+}
+
+/**
  * p2m_map_count() - how many frames are of a type
  * @map: the map
  * @type: the type, but not mmio_dm
@@ -357,10 +374,5 @@ unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
  */
 unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type)
 {
-	long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(map->counts, cpu)->nr[type]);
-	return max(sum, 0L);
+	return max(p2m_percpu_sum(&map->counts->nr[type]), 0L);
 }

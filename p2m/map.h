@@ -287,6 +287,7 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 int p2m_split_entry(struct p2m_map *map, unsigned long gfn);
 unsigned long p2m_next_chunk(struct p2m_map *map, unsigned long gfn,
 			     unsigned long end);
+long p2m_percpu_sum(long __percpu *counter);
 unsigned long p2m_map_count(struct p2m_map *map, enum p2m_type type);
 
 /*

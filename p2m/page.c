@@ -53,12 +53,7 @@ static DEFINE_PER_CPU(long, p2m_total_pages);
  */
 u64 p2m_pages_total(void)
 {
-	u64 sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += per_cpu(p2m_total_pages, cpu);
-	return sum;
+	return p2m_percpu_sum(&p2m_total_pages);
 }
 
 /**

@@ -23,12 +23,7 @@ static DEFINE_PER_CPU(long, p2m_total_store);
  */
 u64 p2m_stores_total(void)
 {
-	u64 sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += per_cpu(p2m_total_store, cpu);
-	return sum;
+	return p2m_percpu_sum(&p2m_total_store);
 }
 
 /**
