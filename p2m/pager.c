@@ -486,13 +486,7 @@ static struct page *p2m_get_nominated(struct p2m_guest *guest,
 	struct page *page;
 	int err;
 
-	/*
-	 * To hold frames without entries would cost memory, for any number of
-	 * them.
-	 */
-	if (!p2m_has_chunk(guest, gfn))
-		return ERR_PTR(-ENOENT);
-	err = p2m_hold(&hold, guest, gfn, 1);
+	err = p2m_hold_there(&hold, guest, gfn);
 	if (err)
 		return ERR_PTR(err);
 	entry = p2m_get_entry(&guest->map, gfn);

@@ -386,13 +386,7 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 
 	if (end < 0)
 		return end;
-	/*
-	 * To hold frames without entries would cost memory, for any number of
-	 * them.
-	 */
-	if (!p2m_has_chunk(guest, arg->gfn))
-		return -ENOENT;
-	err = p2m_hold(&hold, guest, arg->gfn, 1);
+	err = p2m_hold_there(&hold, guest, arg->gfn);
 	if (err)
 		return err;
 	err = p2m_share_nominate_held(guest, arg->gfn, 0);

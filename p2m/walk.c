@@ -48,6 +48,24 @@ int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
 }
 
 /**
+ * p2m_hold_there() - p2m_hold() for one frame, if its chunk has entries
+ * @hold: for p2m_unhold()
+ * @guest: the guest
+ * @gfn: the frame
+ *
+ * To hold frames without entries would cost memory, for any number of them.
+ *
+ * Context: process context; may sleep.
+ * Return: as p2m_hold(); -ENOENT if the chunk has no entries.
+ */
+int p2m_hold_there(struct p2m_hold *hold, struct p2m_guest *guest,
+		   unsigned long gfn)
+{
+	return p2m_has_chunk(guest, gfn) ? p2m_hold(hold, guest, gfn, 1) :
+					   -ENOENT;
+}
+
+/**
  * p2m_hold_killable() - p2m_hold() that only a fatal signal ends
  * @hold: for p2m_unhold()
  * @guest: the guest

@@ -27,6 +27,8 @@ struct p2m_hold {
 
 int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
 	     unsigned long nr);
+int p2m_hold_there(struct p2m_hold *hold, struct p2m_guest *guest,
+		   unsigned long gfn);
 int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
 		      unsigned long gfn, unsigned long nr);
 int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest);
