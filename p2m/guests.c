@@ -67,8 +67,9 @@ static void p2m_inode_put(struct inode *inode)
 }
 
 /**
- * p2m_guest_create() - make an empty guest It is charged to the calling
- * process's memory cgroup.
+ * p2m_guest_create() - make an empty guest
+ *
+ * It is charged to the calling process's memory cgroup.
  *
  * Context: process context; may sleep.
  * Return: the guest; ERR_PTR(-ENOMEM) or another error of p2m_store_create().
@@ -141,8 +142,10 @@ static void p2m_drop_entry(struct p2m_entry entry, void *guest)
 
 /**
  * p2m_guest_put() - drop a reference to a guest
- * @guest: the guest.  With the last reference it is freed, and all that it has.
- * No file and no mapping refers to it then.
+ * @guest: the guest
+ *
+ * With the last reference it is freed, and all that it has.  No file and no
+ * mapping refers to it then.
  *
  * Context: process context, holding nothing of the guest; may sleep.
  */
