@@ -5,13 +5,14 @@
  * Run it with ./run.  A p2m_...() here stands for the function of that name
  * there.  One step here is one access to memory that other tasks touch too.
  *
- * There are three tasks, and a tree of two levels below all:
+ * There are three tasks, a tree of two levels below all, and a chunk of another
+ * guest:
  *
  *		     ALL
  *		   /     \
  *		 W1       W2
  *		/  \     /  \
- *	       A    B   C    D
+ *	       A    B   C    D		X
  *
  * A scenario, chosen with -D, says what each task gets, and in which order.  A
  * task that has got everything, or was refused something, puts all that it
@@ -25,16 +26,14 @@
  *  not_got		when a get returns 0, the task has the node
  *  left_behind		after an error nothing more is held than before; when
  *			all tasks are done, all owner words are 0
- *  false_deadlock	-EDEADLK is returned only if each task of the cycle
- *			waits, with reason, for a node that the next one has and
- *			cannot give
+ *  false_deadlock	-EDEADLK is returned only if there was a moment when
+ *			each task of the cycle waited, with reason, for a node
+ *			that the next one had and could not give
  *  too_many_deadlocks	a cycle of two or three gives one -EDEADLK, not more
  *  refused_with_empty_hands	a task that holds nothing gets no -EDEADLK
- *  waits_for_nothing	a task that owns something below a claim never waits for
- *			the claim
- *  waits_below_own	below the task's own node a get neither fails nor sleeps
- *  spins_for_sleeper	nor does it spin there, except for the BACK OFF of
- *			another task
+ *  waits_below_own	below the task's own node a get neither fails nor
+ *			sleeps, except for a task between TAKE and BACK OFF
+ *  spins_for_sleeper	nor does it spin there, except for such a task
  *  gives_way_forever	a task that gives way makes progress
  *
  * LTL checks, with weak fairness, that the gets of some tasks return, although
@@ -45,15 +44,14 @@
  *
  * What is not modelled:
  *
- *  - Growth of the tree, creation of its nodes, and more than one guest.
- *  - Memory that is weaker than sequentially consistent.  For the places where
- *    the code has a full barrier, there are mutants that swap the accesses.
+ *  - Growth of the tree, and creation of its nodes.
+ *  - Memory that is weaker than sequentially consistent: see weak.pml.  Here,
+ *    for the places where the code has a full barrier, there are mutants that
+ *    swap the accesses.
  *  - How long a spin takes.  A turn that fails leaves no trace, so one turn,
  *    made at any time, stands for all of them.
- *  - The steps inside p2m_find() for the task's own nodes, p2m_own_above() and
- *    p2m_closes_cycle().  Each is one step here.  No other task changes what a
- *    task owns.  A node in the chain has waiters, so its owner cannot give it
- *    up without p2m_graph.
+ *  - The steps inside p2m_find() for a task that waits, and p2m_own_above().
+ *    Each is one step here: nobody changes meanwhile what the task owns.
  *  - Overflow of the depth and of the passes.
  *
  * One thing is not promised, because weak fairness alone does not give it.  One
@@ -65,7 +63,7 @@
 #define TASKS		3
 #define STEPS		4
 
-/* Nodes.  The order is that of a heap. */
+/* Nodes.  The order is that of a heap.  X is a chunk of another guest. */
 #define ALL		0
 #define W1		1
 #define W2		2
@@ -73,18 +71,19 @@
 #define B		4
 #define C		5
 #define D		6
-#define NODES		7
-#define NONE		7
+#define X		7
+#define NODES		8
+#define NONE		8
 
-#define PARENT(n)	((n) == ALL -> NONE : ((n) - 1) / 2)
+#define PARENT(n)	((n) == ALL || (n) == X -> NONE : ((n) - 1) / 2)
 #define LEVEL(n) \
-	((n) == ALL -> 2 : ((n) <= W2 -> 1 : ((n) <= D -> 0 : 3)))
+	((n) == ALL -> 2 : ((n) <= W2 -> 1 : ((n) <= X -> 0 : 3)))
 #define LEVEL_NONE	3
 #define FIRST_CHUNK(n)	((n) == W1 || (n) == ALL -> A : ((n) == W2 -> C : (n)))
 
 /* In a task's script, besides nodes: a choice, or an end. */
-#define A_OR_C		8
-#define A_OR_W1		9
+#define A_OR_C		9
+#define A_OR_W1		10
 #define PUT		13	/* put everything, go on */
 #define END		14	/* put everything, stop */
 #define LOOP		15	/* put everything, begin again */
@@ -98,6 +97,7 @@
 #define EDEADLK		1
 #define EBUSY		2
 #define EINTR		3
+#define EAGAIN		4
 
 #include "scenarios.h"
 
@@ -116,10 +116,16 @@
 byte word[NODES];
 byte depth[NODES];
 byte passes[A];
-bool drained[A];
+byte claims;
 byte want[TASKS + 1];
 byte on[TASKS + 1] = NONE;
 byte ticket[TASKS + 1];
+byte pass_from[TASKS + 1];
+bool looked[TASKS + 1];
+
+/* p2m_waiting: the order in which the tasks there began to wait; or 0. */
+byte wait[TASKS + 1];
+byte verdict;
 
 /* Task states. */
 bool asleep[TASKS + 1];
@@ -131,15 +137,16 @@ bool taking[TASKS + 1];		/* between TAKE and BACK OFF */
 byte deadlocks;
 byte done;
 
-/* p2m_graph.  Where it must be fair, the task that came first has it. */
+/* Each guest's @queues.  Where it must be fair, the first to come has it. */
+#define GUEST		(want[me] == X)
 #ifdef FAIR
-chan graph = [TASKS] of { byte };
-inline graph_lock()	{ graph ! me; graph ? [eval(me)] }
-inline graph_unlock()	{ graph ? _ }
+chan queues[2] = [TASKS] of { byte };
+inline queues_lock()	{ queues[GUEST] ! me; queues[GUEST] ? [eval(me)] }
+inline queues_unlock()	{ queues[GUEST] ? _ }
 #else
-byte graph;
-inline graph_lock()	{ atomic { graph == 0 -> graph = me } }
-inline graph_unlock()	{ graph = 0 }
+byte queues[2];
+inline queues_lock()	{ atomic { queues[GUEST] == 0 -> queues[GUEST] = me } }
+inline queues_unlock()	{ queues[GUEST] = 0 }
 #endif
 
 /*
@@ -148,7 +155,7 @@ inline graph_unlock()	{ graph = 0 }
  */
 hidden byte not_exclusive, not_got, left_behind, false_deadlock;
 hidden byte too_many_deadlocks, refused_with_empty_hands;
-hidden byte waits_for_nothing, waits_below_own, spins_for_sleeper;
+hidden byte waits_below_own, spins_for_sleeper;
 hidden byte gives_way_forever;
 
 /* Print the purpose of a scenario when it first happens. */
@@ -174,25 +181,27 @@ c_decl {
 	 ((n) == W2 && (OWNER(C) == (t) || OWNER(D) == (t))))
 
 #define OWN_ABOVE(n) \
-	((n) != ALL && (MINE(ALL) || MINE(PARENT(n))))
+	((n) != ALL && (n) != X && (MINE(ALL) || MINE(PARENT(n))))
 
-/* In the order of a heap, a node above has the smaller number. */
-#define DRAINING(g)	(on[g] != NONE && want[g] < on[g])
+#define DRAINING(g)	(on[g] != NONE && LEVEL(want[g]) > LEVEL(on[g]))
+#define GOING_BELOW(g)	(on[g] != NONE && LEVEL(want[g]) < LEVEL(on[g]))
+#define MAY_LOOK(g)	(GOING_BELOW(g) && !looked[g])
+#define MAY_PASS(g)	(GOING_BELOW(g) && pass_from[g] <= LEVEL(on[g]))
 
-/* p2m_first_in_line(): no task in g's queue is in the way of g. */
-#define BARS(t, g) \
-	(on[t] == on[g] && ticket[t] < ticket[g] && !DRAINING(t) && \
-	 (want[t] == on[t] || want[g] == on[g] || want[t] == want[g]))
-#define FIRST_IN_LINE(g)	(!BARS(1, g) && !BARS(2, g) && !BARS(3, g))
+/* p2m_has_turn(): no task in n's queue is before g. */
+#define BARS(t, g, n)	(on[t] == (n) && ticket[t] < ticket[g])
+#define HAS_TURN(g, n) \
+	(ticket[g] && !BARS(1, g, n) && !BARS(2, g, n) && !BARS(3, g, n))
 
 /* The node is free, but another task has waited for it for long enough. */
 #ifdef MUTANT_HANDOFF_BELOW_OWN
 #define RESERVED(n) \
-	((word[n] & HANDOFF) && !(on[me] == (n) && FIRST_IN_LINE(me)))
+	(((word[n] & HANDOFF) || (gave_way && n == want[me])) && \
+	 !HAS_TURN(me, n))
 #else
 #define RESERVED(n) \
-	((word[n] & HANDOFF) && !OWN_ABOVE(n) && \
-	 !(on[me] == (n) && FIRST_IN_LINE(me)))
+	(((word[n] & HANDOFF) || (gave_way && n == want[me])) && \
+	 !OWN_ABOVE(n) && !HAS_TURN(me, n))
 #endif
 #define p2m_heed(n)	(OTHERS(n) || (OWNER(n) == 0 && RESERVED(n)))
 
@@ -201,7 +210,7 @@ inline p2m_claimed(n)		/* -> above */
 	above = NONE;
 	up = PARENT(n);
 	do
-	:: LEVEL(up) >= pass_from -> break
+	:: LEVEL(up) >= pass_from[me] -> break
 	:: else ->
 		d_step {
 			if
@@ -217,18 +226,42 @@ inline p2m_claimed(n)		/* -> above */
 /* Queues                                                               */
 /* -------------------------------------------------------------------- */
 
+/* Nobody is before t in n's queue who wants to own n, or wants the same. */
+#ifdef WAKE_ONE
+#define STOPS(u, t, n)	BARS(u, t, n)
+#else
+#define STOPS(u, t, n) \
+	(BARS(u, t, n) && (want[u] == (n) || want[u] == want[t]))
+#endif
+#define TURN(t, n) \
+	(on[t] == (n) && !STOPS(1, t, n) && !STOPS(2, t, n) && !STOPS(3, t, n))
+
+/* With the lock. */
 inline p2m_kick(n)
 {
+	wakes = wakes | (TURN(1, n) * 2 + TURN(2, n) * 4 + TURN(3, n) * 8)
+}
+
+inline p2m_unlock()
+{
+	queues_unlock();
 	if
-	:: on[1] == n && (DRAINING(1) || FIRST_IN_LINE(1)) -> asleep[1] = false
-	:: else
-	fi;
-	if
-	:: on[2] == n && (DRAINING(2) || FIRST_IN_LINE(2)) -> asleep[2] = false
-	:: else
-	fi;
-	if
-	:: on[3] == n && (DRAINING(3) || FIRST_IN_LINE(3)) -> asleep[3] = false
+	:: wakes ->
+		d_step {
+			if
+			:: wakes & 2 -> asleep[1] = false
+			:: else
+			fi;
+			if
+			:: wakes & 4 -> asleep[2] = false
+			:: else
+			fi;
+			if
+			:: wakes & 8 -> asleep[3] = false
+			:: else
+			fi;
+			wakes = 0
+		}
 	:: else
 	fi
 }
@@ -244,6 +277,7 @@ inline p2m_enqueue(n)
 		:: else
 		fi;
 		on[me] = n;
+		looked[me] = false;
 		word[n] = word[n] | WAITERS
 	}
 }
@@ -271,38 +305,34 @@ inline drop_ticket()
 
 inline p2m_dequeue()
 {
-	left = on[me];
 	d_step {
-		if
-		:: !DRAINING(me) && FIRST_IN_LINE(me) ->
-			word[left] = word[left] & ~HANDOFF
-		:: else
-		fi;
+		now = on[me];
 		on[me] = NONE;
 		if
-		:: on[1] != left && on[2] != left && on[3] != left ->
-			word[left] = word[left] & ~WAITERS
-		:: else
-		fi
-	}
-#ifndef MUTANT_NO_KICK
-	d_step {
-		if
-		:: OWNER(left) == 0 -> p2m_kick(left)
+		:: hurried ->
+			word[now] = word[now] & ~HANDOFF;
+			claims = claims - (LEVEL(now) != 0)
 		:: else
 		fi;
-		left = 0
-	}
+		hurried = false;
+		if
+		:: on[1] != now && on[2] != now && on[3] != now ->
+			word[now] = word[now] & ~WAITERS
+		:: else
+		fi;
+		if
+#ifndef MUTANT_NO_KICK
+		:: OWNER(now) == 0 -> p2m_kick(now)
 #endif
+		:: else
+		fi;
+		now = 0
+	}
 }
 
-inline p2m_release_waited(n)
+inline p2m_release_locked(n)
 {
-	d_step {
-		word[n] = word[n] & FLAGS;
-		p2m_kick(n);
-		taking[me] = false
-	}
+	d_step { word[n] = word[n] & FLAGS; taking[me] = false; p2m_kick(n) }
 }
 
 inline p2m_release(n)
@@ -313,9 +343,9 @@ inline p2m_release(n)
 #else
 	:: d_step { word[n] == WORD(me) -> word[n] = 0; taking[me] = false }
 	:: word[n] != WORD(me) ->
-		graph_lock();
-		p2m_release_waited(n);
-		graph_unlock()
+		queues_lock();
+		p2m_release_locked(n);
+		p2m_unlock()
 #endif
 	fi
 }
@@ -336,48 +366,145 @@ inline p2m_release(n)
 	(OWNER(n) == (t) && !taking[t] && \
 	 (depth[n] != 0 || (want[t] == (n) && DRAINING(t))))
 
-/* Only within d_step. */
-inline p2m_closes_cycle()	/* -> closes */
+/* Is there a real cycle at this moment?  Only within d_step. */
+inline is_deadlock()		/* -> real */
 {
-	closes = false;
-#ifndef MUTANT_NO_DEADLOCK
 	who = me;
-	hops = TASKS;
+	hops = TASKS + 1;
+	real = true;
 	do
-	:: OWNER(on[who]) == me ->
-		closes = true;
-		closed_by = on[who];
+	:: hops == 0 || on[who] == NONE || OWNER(on[who]) == 0 ||
+	   !(who == me || wait[who]) || !WAITS_WITH_REASON(who) ||
+	   !HAS_FOR_GOOD(OWNER(on[who]), on[who]) ->
+		real = false;
 		break
-	:: OWNER(on[who]) == 0 -> break
 	:: else ->
 		who = OWNER(on[who]);
 		hops--;
 		if
-		:: on[who] == NONE || hops == 0 -> break
+		:: who == me -> break
 		:: else
 		fi
 	od;
-
-	/* Is the cycle real? */
-	if
-	:: closes ->
-		who = me;
-		do
-		:: assert((on[who] != NONE && WAITS_WITH_REASON(who)) ||
-			  false_deadlock);
-		   assert(HAS_FOR_GOOD(OWNER(on[who]), on[who]) ||
-			  false_deadlock);
-		   who = OWNER(on[who]);
-		   if
-		   :: who == me -> break
-		   :: else
-		   fi
-		od
-	:: else
-	fi;
 	who = 0;
 	hops = 0
+}
+
+#ifdef MUTANT_BELIEVE_ALL
+#define BELIEVED(t)	(wait[t] != 0)
+#else
+#define BELIEVED(t)	(wait[t] != 0 && wait[t] < wait[me])
 #endif
+
+inline p2m_follow()		/* -> closes, closed_by, asker, asker_on */
+{
+	d_step {
+		closed_by = on[me];
+		asker = (MAY_LOOK(me) -> me : 0);
+		asker_on = on[me];
+		who = OWNER(on[me]);
+		hops = TASKS
+	}
+	do
+	:: who == 0 -> closes = false; break
+	:: who == me -> closes = true; break
+	:: else ->
+		d_step {
+			if
+			:: hops == 0 || !BELIEVED(who) || MAY_PASS(who) ->
+				who = 0
+			:: else ->
+				if
+				:: !asker && MAY_LOOK(who) ->
+					asker = who;
+					asker_on = on[who]
+				:: else
+				fi;
+				closed_by = on[who];
+				who = OWNER(closed_by);
+				hops--
+			fi
+		}
+	od;
+	who = 0;
+	hops = 0
+}
+
+/* p2m_waits() and p2m_waits_no_more().  Only the order matters. */
+inline enlist()
+{
+	wait[me] = 1 + (wait[1] != 0) + (wait[2] != 0) + (wait[3] != 0)
+}
+
+#define CLOSE_UP(t) \
+	if \
+	:: wait[t] > wait[me] -> wait[t]-- \
+	:: else \
+	fi
+
+inline delist()
+{
+	if
+	:: wait[me] ->
+		CLOSE_UP(1);
+		CLOSE_UP(2);
+		CLOSE_UP(3);
+		wait[me] = 0
+	:: else
+	fi
+}
+
+/* Tell the asker whether it may PASS. */
+inline p2m_answer()
+{
+	if
+	:: asker != me -> sight(answer)
+	:: else
+	fi;
+	owns = BELOW(asker, asker_on);
+	d_step {
+		if
+#ifdef MUTANT_ANY_WAIT
+		:: wait[asker] ->
+#else
+		:: wait[asker] && wait[asker] <= wait[me] ->
+#endif
+			looked[asker] = true;
+			if
+#ifndef MUTANT_NO_PASS
+			:: owns ->
+				pass_from[asker] = LEVEL(on[asker]);
+				asleep[asker] = false
+#endif
+			:: else
+			fi
+		:: else
+		fi;
+		owns = false
+	}
+}
+
+/* -> err: 0 to sleep, EAGAIN, or EDEADLK: then it waits no more */
+inline p2m_judge()
+{
+	if
+	:: asker -> p2m_answer(); err = EAGAIN
+	:: else ->
+#ifndef MUTANT_NO_VERDICT
+		atomic { verdict == 0 -> verdict = me }
+		p2m_follow();
+#endif
+		d_step {
+			if
+			:: closes ->
+				assert((!asker && real) || false_deadlock);
+				err = EDEADLK;
+				delist()
+			:: else
+			fi;
+			verdict = 0
+		}
+	fi
 }
 
 /* -------------------------------------------------------------------- */
@@ -402,29 +529,6 @@ inline p2m_pass(n)
 	up = 0
 }
 
-#ifdef MUTANT_SEARCHED_LEVEL
-#define UNSEARCHED(n)	((n) != want[me] && LEVEL(n) > searched)
-#else
-#define UNSEARCHED(n)	((n) != want[me] && !(searched & (1 << LEVEL(n))))
-#endif
-
-inline p2m_search(n)
-{
-	d_step {
-		if
-#ifndef MUTANT_NO_PASS
-		:: !drained[n] && BELOW(me, n) -> pass_from = LEVEL(n)
-#endif
-		:: else
-		fi;
-#ifdef MUTANT_SEARCHED_LEVEL
-		searched = LEVEL(n)
-#else
-		searched = searched | (1 << LEVEL(n))
-#endif
-	}
-}
-
 /*
  * One step: if the compare-and-exchange succeeds, the read before it does not
  * matter.
@@ -443,7 +547,7 @@ inline p2m_take()		/* -> blocker */
 	}
 }
 
-inline p2m_attempt(in_graph)	/* -> blocker */
+inline p2m_attempt(locked)	/* -> blocker */
 {
 #ifdef MUTANT_NO_BACKOFF
 	if
@@ -454,12 +558,6 @@ inline p2m_attempt(in_graph)	/* -> blocker */
 	if
 	:: above != NONE -> blocker = above
 	:: else ->
-#ifdef MUTANT_COUNT_FIRST
-		if
-		:: pass_from != LEVEL_NONE -> p2m_pass(want[me])
-		:: else
-		fi;
-#endif
 		p2m_take()
 	fi;
 #ifdef MUTANT_NO_BACKOFF
@@ -479,9 +577,7 @@ inline p2m_attempt(in_graph)	/* -> blocker */
 		:: above == NONE ->
 			taking[me] = false;
 			if
-#ifndef MUTANT_COUNT_FIRST
-			:: pass_from != LEVEL_NONE -> p2m_pass(want[me])
-#endif
+			:: pass_from[me] != LEVEL_NONE -> p2m_pass(want[me])
 			:: else
 			fi
 		:: else ->
@@ -489,7 +585,7 @@ inline p2m_attempt(in_graph)	/* -> blocker */
 			blocker = above;
 #ifndef MUTANT_NO_BACKOFF
 			if
-			:: in_graph -> p2m_release_waited(want[me])
+			:: locked -> p2m_release_locked(want[me])
 			:: else -> p2m_release(want[me])
 			fi
 #endif
@@ -505,7 +601,7 @@ inline p2m_attempt(in_graph)	/* -> blocker */
 #define BACKOFF_ONLY	(OWN_ABOVE(blocker))
 #endif
 
-/* Another task has it in a section without preemption, or it can be taken. */
+/* Another task is about to give it back, or it can be taken. */
 #define SOON_FREE(n) \
 	((OWNER(n) == 0 && !RESERVED(n)) || (OTHERS(n) && taking[OWNER(n)]))
 
@@ -515,20 +611,23 @@ inline p2m_spin()		/* -> blocker */
 	:: p2m_attempt(false);
 		if
 		:: blocker == NONE -> break
-		:: blocker != NONE && UNSEARCHED(blocker) ->
-			p2m_search(blocker)
 		:: else ->
 			if
 			:: BACKOFF_ONLY ->
 				assert(SOON_FREE(blocker) || spins_for_sleeper);
-				!OTHERS(blocker)
+				if
+				:: !OTHERS(blocker)
+				:: OTHERS(blocker) && taking[OWNER(blocker)] ->
+					preempted = true;
+					break
+				fi
 			:: else -> break
 			fi
 		fi
 	od
 }
 
-/* This may drop p2m_graph and take it again. */
+/* Drops the lock and takes it again. */
 inline p2m_block()		/* -> err */
 {
 	if
@@ -536,80 +635,97 @@ inline p2m_block()		/* -> err */
 	:: true
 	fi;
 	d_step {
-		assert(!OWN_ABOVE(want[me]) || waits_below_own);
-		assert(WAITS_WITH_REASON(me) || waits_for_nothing);
+		assert(!OWN_ABOVE(want[me]) || !OTHERS(on[me]) ||
+		       taking[OWNER(on[me])] || waits_below_own);
 		if
 		:: signal -> err = EINTR
-		:: else ->
-			p2m_closes_cycle();
-			if
-			:: closes -> err = EDEADLK
-			:: else ->
-				asleep[me] = true;
-				graph_unlock()
-			fi;
-			closes = false
+		:: else -> asleep[me] = true
 		fi
 	}
 	if
 	:: err == 0 ->
+#ifdef MUTANT_FOLLOW_FIRST
+		p2m_follow();
+		d_step { enlist(); is_deadlock() }
+		p2m_unlock();
+#else
+		d_step { enlist(); is_deadlock() }
+		p2m_unlock();
+		p2m_follow();
+#endif
+#ifdef MUTANT_NO_DEADLOCK
+		closes = false;
+#endif
 		if
-		:: !asleep[me]
+		:: closes -> p2m_judge()
+		:: else
+		fi;
+		if
+		:: err != 0
+		:: err == 0 && !asleep[me] -> slept = true
 		:: d_step {
-			signalled && asleep[me] ->
+			err == 0 && signalled && asleep[me] ->
 			signal = true;
-			asleep[me] = false
+			slept = true
 		   }
 		fi;
-		graph_lock()
+		d_step {
+			asleep[me] = false;
+			delist();
+			if
+			:: err == EAGAIN -> err = 0
+			:: else
+			fi
+		}
+		d_step {
+			closes = false;
+			asker = 0;
+			asker_on = 0;
+			real = false
+		}
+		queues_lock()
 	:: else
 	fi
 }
 
 inline p2m_wait_own()		/* -> err */
 {
-	graph_lock();
+	queues_lock();
 	do
 	:: p2m_attempt(true);
 		if
 		:: blocker == NONE -> break
-		:: blocker != NONE && UNSEARCHED(blocker) ->
+		:: blocker != NONE && blocker != on[me] ->
 			if
 			:: on[me] != NONE -> p2m_dequeue()
 			:: else
 			fi;
-			graph_unlock();
-			p2m_search(blocker);
-			graph_lock()
-		:: else ->
-			if
-			:: on[me] != blocker ->
-				if
-				:: on[me] != NONE -> p2m_dequeue()
-				:: else
-				fi;
-				p2m_enqueue(blocker);
+			p2m_enqueue(blocker);
 #ifdef MUTANT_NO_LOOK_AGAIN
-				p2m_block();
-				if
-				:: err -> break
-				:: else -> slept = true
-				fi
+			p2m_block();
+			if
+			:: err -> break
+			:: else
+			fi
 #endif
-			:: else ->
-				if
+		:: blocker != NONE && blocker == on[me] ->
+			if
 #ifndef MUTANT_NO_HANDOFF
-				:: slept && FIRST_IN_LINE(me) ->
+			:: slept && HAS_TURN(me, blocker) ->
+				d_step {
 					sight(handoff);
+					claims = claims +
+					       (!hurried && LEVEL(blocker) != 0);
+					hurried = true;
 					word[blocker] = word[blocker] | HANDOFF
+				}
 #endif
-				:: else
-				fi;
-				p2m_block();
-				if
-				:: err -> break
-				:: else -> slept = true
-				fi
+			:: else
+			fi;
+			p2m_block();
+			if
+			:: err -> break
+			:: else
 			fi
 		fi
 	od;
@@ -617,7 +733,7 @@ inline p2m_wait_own()		/* -> err */
 	:: on[me] != NONE -> p2m_dequeue()
 	:: else
 	fi;
-	graph_unlock();
+	p2m_unlock();
 	slept = false
 }
 
@@ -626,14 +742,14 @@ inline p2m_wait_idle()		/* -> err */
 {
 	if
 	:: !OTHERS(busy)
-	:: OTHERS(busy) && OWN_ABOVE(want[me]) ->
-		assert(taking[OWNER(busy)] || spins_for_sleeper);
-		!OTHERS(busy)
-	:: OTHERS(busy) && !OWN_ABOVE(want[me]) ->
+	:: d_step { OTHERS(busy) ->
+			assert(!OWN_ABOVE(want[me]) || taking[OWNER(busy)] ||
+			       spins_for_sleeper) };
 		if
-		:: mode[me - 1] == TRY -> err = EBUSY
-		:: else ->
-			graph_lock();
+		:: !OTHERS(busy)
+		:: OTHERS(busy) && mode[me - 1] == TRY -> err = EBUSY
+		:: mode[me - 1] != TRY ->
+			queues_lock();
 			p2m_enqueue(busy);
 #ifdef MUTANT_NO_LOOK_AGAIN
 			p2m_block();
@@ -647,7 +763,8 @@ inline p2m_wait_idle()		/* -> err */
 				fi
 			od;
 			p2m_dequeue();
-			graph_unlock()
+			p2m_unlock();
+			slept = false
 		fi
 	fi
 }
@@ -707,10 +824,6 @@ inline p2m_drain()		/* -> err */
 			fi
 		fi
 	od;
-	if
-	:: err == 0 -> drained[want[me]] = true
-	:: else
-	fi;
 	seen = 0;
 	busy = 0;
 	from = 0
@@ -719,55 +832,42 @@ inline p2m_drain()		/* -> err */
 inline p2m_give_way()
 {
 	sight(give_way);
-	graph_lock();
+	queues_lock();
 	d_step { drop_ticket(); closed_by = 0 }
-	p2m_enqueue(want[me]);
-	if
 #ifndef MUTANT_NO_HAND_OVER
-	:: !FIRST_IN_LINE(me) -> word[want[me]] = word[want[me]] | HANDOFF
+	gave_way = true;
 #endif
-	:: else
-	fi;
-	p2m_release_waited(want[me]);
-	graph_unlock()
+	p2m_release_locked(want[me]);
+	p2m_unlock()
 }
 
-/* Does the task own anything but the node that it wants? */
-#define MINE_ELSE(n)	(MINE(n) && want[me] != (n))
-#define p2m_own_other() \
-	(MINE_ELSE(ALL) || MINE_ELSE(W1) || MINE_ELSE(W2) || MINE_ELSE(A) || \
-	 MINE_ELSE(B) || MINE_ELSE(C) || MINE_ELSE(D))
-
-#ifdef MUTANT_GIVE_WAY_ANYHOW
-#define MUST_GIVE_WAY	(closed_by == want[me] && !BELOW(me, want[me]))
+#ifdef MUTANT_GIVE_WAY_EVER
+#define MUST_GIVE_WAY	(closed_by == want[me])
 #else
-#define MUST_GIVE_WAY	(closed_by == want[me] && !p2m_own_other())
+#define MUST_GIVE_WAY	(closed_by == want[me] && !BELOW(me, want[me]))
 #endif
 
 inline p2m_get_slow()		/* -> err */
 {
-	searched = 0;
+#ifndef MUTANT_UNSEEN
 	if
-	:: !taken ->
-		p2m_spin();
-		if
-		:: blocker != NONE && mode[me - 1] == TRY ->
-			assert(!OWN_ABOVE(want[me]) || waits_below_own);
-			assert(blocker == want[me] || !BELOW(me, blocker) ||
-			       waits_for_nothing);
-			err = EBUSY
-		:: blocker != NONE && mode[me - 1] != TRY ->
-			p2m_wait_own()
-		:: else
-		fi
+	:: LEVEL(want[me]) != 0 -> claims++
+	:: else
+	fi;
+#endif
+	p2m_spin();
+	if
+	:: blocker != NONE && mode[me - 1] == TRY ->
+		assert(!OWN_ABOVE(want[me]) || preempted || waits_below_own);
+		err = EBUSY
+	:: blocker != NONE && mode[me - 1] != TRY ->
+		p2m_wait_own()
 	:: else
 	fi;
 	do
 	:: err || LEVEL(want[me]) == 0 -> break
 #ifdef MUTANT_REORDER_WIDE
-	:: !err && LEVEL(want[me]) != 0 && stale ->
-		drained[want[me]] = true;
-		break
+	:: !err && LEVEL(want[me]) != 0 && stale -> break
 	:: !err && LEVEL(want[me]) != 0 && !stale ->
 #else
 	:: !err && LEVEL(want[me]) != 0 ->
@@ -787,6 +887,12 @@ inline p2m_get_slow()		/* -> err */
 		:: else -> p2m_release(want[me])
 		fi
 	od;
+	if
+#ifndef MUTANT_UNSEEN
+	:: err && LEVEL(want[me]) != 0 -> claims--
+#endif
+	:: else
+	fi;
 	blocker = 0
 }
 
@@ -799,7 +905,7 @@ inline p2m_get_slow()		/* -> err */
 	 (!(n == W2 || n == ALL) || \
 	  (!HELD_BY_OTHER(C) && !HELD_BY_OTHER(D))) && \
 	 (!(n == ALL) || (!HELD_BY_OTHER(W1) && !HELD_BY_OTHER(W2))) && \
-	 (!(n != ALL) || !HELD_BY_OTHER(ALL)) && \
+	 (n == ALL || n == X || !HELD_BY_OTHER(ALL)) && \
 	 (!(n == A || n == B) || !HELD_BY_OTHER(W1)) && \
 	 (!(n == C || n == D) || !HELD_BY_OTHER(W2)))
 
@@ -812,7 +918,9 @@ inline p2m_get_node()		/* -> err */
 		:: mode[me - 1] == INTERRUPTIBLE -> signalled = true
 		:: true
 		fi;
-		pass_from = LEVEL_NONE;
+		/* All below an own node is the task's, whoever claims above. */
+		pass_from[me] = (!OWN_ABOVE(want[me]) -> LEVEL_NONE :
+				 (MINE(ALL) -> LEVEL(ALL) : LEVEL(W1)));
 #ifdef MUTANT_REORDER_WIDE
 		/* The drain looks before TAKE. */
 		d_step {
@@ -825,42 +933,39 @@ inline p2m_get_node()		/* -> err */
 		}
 #endif
 #ifdef MUTANT_REORDER_NARROW
-		if
-		:: LEVEL(want[me]) == 0 -> p2m_claimed(want[me])
-		:: else
-		fi;
+		/* It reads @claims before TAKE. */
+		narrow = (claims == 0 || want[me] == X);
 #endif
-		d_step {
-			taken = (word[want[me]] == 0);
-			if
-			:: taken -> word[want[me]] = WORD(me); taking[me] = true
-			:: else
-			fi
-		}
 		if
-		:: taken ->
+		:: LEVEL(want[me]) == 0 ->
+			d_step {
+				taken = (word[want[me]] == 0);
+				if
+				:: taken ->
+					word[want[me]] = WORD(me);
+					taking[me] = true
+				:: else
+				fi
+			}
+			if
 #ifdef MUTANT_REORDER_NARROW
-			if
-			:: LEVEL(want[me]) == 0
-			:: else -> p2m_claimed(want[me])
-			fi;
+			:: taken && narrow -> taking[me] = false
+			:: taken && !narrow ->
 #else
-			p2m_claimed(want[me]);
+			:: d_step { taken && (claims == 0 || want[me] == X) ->
+				taking[me] = false }
+			:: taken && claims != 0 && want[me] != X ->
 #endif
-			if
-			:: above != NONE ->
-				sight(backoff);
 				taken = false;
 #ifndef MUTANT_NO_BACKOFF
 				p2m_release(want[me])
 #endif
-			:: else -> taking[me] = false
-			fi;
-			above = 0
+			:: !taken
+			fi
 		:: else
 		fi;
 		if
-		:: !taken || LEVEL(want[me]) != 0 -> p2m_get_slow()
+		:: !taken -> p2m_get_slow()
 		:: else
 		fi;
 		d_step {
@@ -873,17 +978,19 @@ inline p2m_get_node()		/* -> err */
 			:: else ->
 				assert(!MINE(want[me]) || left_behind);
 				assert(err != EDEADLK || MINE(ALL) ||
-				       BELOW(me, ALL) ||
+				       BELOW(me, ALL) || MINE(X) ||
 				       refused_with_empty_hands)
 			fi;
 			closed_by = 0;
 			gave = 0;
 			drop_ticket();
 			taken = false;
+			gave_way = false;
+			preempted = false;
 			signal = false;
 			signalled = false;
-			searched = 0;
-			pass_from = 0
+			looked[me] = false;
+			pass_from[me] = 0
 		}
 	fi
 }
@@ -893,13 +1000,13 @@ inline p2m_put_node()
 	depth[want[me]]--;
 	if
 	:: depth[want[me]] == 0 ->
+		p2m_release(want[me]);
 		if
-#ifndef MUTANT_STALE_DRAINED
-		:: LEVEL(want[me]) != 0 -> drained[want[me]] = false
+#ifndef MUTANT_UNSEEN
+		:: LEVEL(want[me]) != 0 -> claims--
 #endif
 		:: else
-		fi;
-		p2m_release(want[me])
+		fi
 	:: else
 	fi
 }
@@ -912,10 +1019,14 @@ inline p2m_put_node()
 
 proctype task(byte me)
 {
-	byte step, op, err, above, up, blocker, left, look, busy, from, seen;
-	byte closed_by, gave;
-	byte pass_from, searched, who, hops;
-	bool taken, slept, closes, signal, signalled;
+	byte step, op, err, above, up, blocker, now, look, busy, from, seen;
+	byte closed_by, gave, who, hops, asker, asker_on, wakes;
+	bool taken, slept, closes, signal, signalled, owns, real, hurried;
+	bool gave_way;
+	bool preempted;		/* spinning for a task that does not run */
+#ifdef MUTANT_REORDER_NARROW
+	bool narrow;
+#endif
 #ifdef MUTANT_REORDER_WIDE
 	bool stale;
 #endif
@@ -948,6 +1059,7 @@ proctype task(byte me)
 				:: HOLD(B) -> want[me] = B
 				:: HOLD(C) -> want[me] = C
 				:: HOLD(D) -> want[me] = D
+				:: HOLD(X) -> want[me] = X
 				:: else -> want[me] = 0; break
 				fi
 			   };
@@ -981,8 +1093,7 @@ proctype task(byte me)
 			assert((word[ALL] == 0 && word[W1] == 0 &&
 				word[W2] == 0 && word[A] == 0 &&
 				word[B] == 0 && word[C] == 0 &&
-				word[D] == 0 && !drained[ALL] &&
-				!drained[W1] && !drained[W2]) || left_behind);
+				word[D] == 0 && word[X] == 0) || left_behind);
 			assert(deadlocks <= DEADLOCKS || too_many_deadlocks)
 		:: else
 		fi

@@ -134,6 +134,34 @@
 #define DEADLOCKS 0
 #endif
 
+#ifdef NEIGHBOUR_LOOPS	/* task 2 waits below W1, and so does its neighbour */
+#define T1 W1, LOOP, END, END
+#define T2 A, END, END, END
+#define T3 B, LOOP, END, END
+#define DEADLOCKS 0
+#endif
+
+#ifdef TWO_GUESTS	/* a cycle of two over two guests, and a wide get */
+#define T1 A, X, END, END
+#define T2 X, A, END, END
+#define T3 W1, END, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef RING_OF_GUESTS	/* a cycle of three over two guests */
+#define T1 A, X, END, END
+#define T2 X, B, END, END
+#define T3 B, A, END, END
+#define DEADLOCKS 1
+#endif
+
+#ifdef ASK		/* task 1 closes a cycle out of which task 2 may pass */
+#define T1 A, X, END, END
+#define T2 C, X, D, END
+#define T3 ALL, END, END, END
+#define DEADLOCKS 0
+#endif
+
 #ifndef MODES
 #define MODES WAIT, WAIT, WAIT
 #endif
