@@ -11,16 +11,16 @@
  *
  * A radix tree of 512-way nodes, like the page tables that it shadows:
  *
- *	all              the whole guest; the parent of the root
+ *	all              the whole guest
  *	 |
- *	level 1..5       tables: 1 GB, 512 GB, 256 TB, ...
+ *	level 4..1       ..., 512 GB, 1 GB
  *	 |
- *	level 0          chunks, 2 MB, in pages of 64 so that sparse guests pay
- *	                 for what they use
+ *	level 0          chunks, 2 MB
  *
- * Tables and chunks appear when a get first needs them, stay until the lock is
- * destroyed, and are found without any lock.  The tree grows upwards too: a
- * new root is put between the old one and all.  Each node has an owner word.
+ * Nodes come in tables of 512.  A table appears below its parent when a get
+ * first needs it, stays until the lock is destroyed, and is found without any
+ * lock.  The tree grows upwards too: a new table is put between the highest one
+ * and all.  Each node has an owner word.
  *
  * THE PROTOCOL
  *
@@ -40,95 +40,99 @@
  * waits.  If both do, the wide one soon finds the narrow one gone.  The narrow
  * getter writes nothing that a getter of another chunk reads.
  *
- * PASS   A wide getter may have to wait for a task that itself wants more below
- *        the same node.  That task must not wait for the wide one.  So a getter
- *        that already owns something below a claimed node does not back off,
- *        but goes past, and counts itself in the node's @passes.  It may have
- *        gone where the wide getter has already looked.  Therefore a drain is
- *        done only after a full look during which @passes did not change.  This
- *        is enough: a getter that passes owns something below from before it
- *        passes until after it has counted.  The drain must see that free, and
- *        then (acquire) sees the count as well.
+ * For a chunk there is a shortcut: the lock counts in @claims the gets of nodes
+ * that have others below, from before their TAKE until after their put.  If
+ * that is 0, all nodes above are free.
  *
- * Between TAKE and BACK OFF a getter holds a node that it has no right to.  It
- * does not sleep in between, and cannot be preempted, so that a task that meets
- * it there can spin.  (The owner of a node above does spin: the node is its own
- * too.)
+ * PASS   A wide getter may have to wait for a task that itself wants more below
+ *        the same node.  If that task waits for the wide one, neither can go
+ *        on.  Then it does not back off, but goes past the claim, and counts
+ *        itself in the node's @passes.  A getter below a node of its own
+ *        passes each claim above that, without waiting for it first.  It may
+ *        have gone where the wide getter has already looked.  Therefore a
+ *        drain is done only after a full look during which @passes did not
+ *        change.  This is enough: a getter that passes owns something below
+ *        from before it passes until after it has counted.  The drain must see
+ *        that free, and then (acquire) sees the count as well.
+ *
+ * Between TAKE and BACK OFF a getter holds a node that it has no right to, but
+ * does not sleep.  So the owner of a node above, to which it belongs too, spins
+ * if it meets such a getter, and waits only if that one was preempted.
  *
  * WAITING
  *
- * Everything about waiting is under one lock, p2m_graph: the queues of all
- * nodes of all guests, which together are the wait-for graph.  A task waits for
- * one node at a time, in that node's queue.  It waits there for one of three
- * reasons:
+ * A task waits for one node at a time, in its queue, for one of three reasons:
  *
  *	to own the node            (TAKE found an owner)
  *	to go below the node       (CHECK found an owner)
  *	to see the node free once  (DRAIN found an owner)
  *
- * Queues are in the order in which the gets began to wait.  A get keeps its
- * ticket when it moves from one queue to another, so that backing off does not
- * cost it its place.  When a node becomes free, those at the head are woken:
- * all that only want to see it free, or to go below, each to another node; or
- * one that wants to own it.  They are woken to try again.  The node is not
- * handed over, since a running task makes better use of it meanwhile.  But a
- * get that has slept and is first in line sets HANDOFF, and from then on only
- * the first in line may take that node or go below it.
+ * A queue is in the order of tickets.  A get draws one when it begins to wait,
+ * and keeps it when it moves from one queue to another.  So backing off does
+ * not cost it its place.
+ *
+ * When a node becomes free, the first in its queue are woken, up to one that
+ * wants to own it.  They try again: the node is not handed over, since a
+ * running task makes better use of it meanwhile.  A task that leaves the queue
+ * of a free node wakes the next.  So while a node is free, the first in its
+ * queue is awake.  But if it has been woken in vain, it sets HANDOFF, and until
+ * it has left the queue only the first may take that node or go below it.
  *
  * The WAITERS bit in the owner word makes the put look at the queue.  The
- * waiter sets it by a read-modify-write of that word, under p2m_graph, and then
- * looks at the owner again: either it sees the put, or the put sees the bit.
+ * waiter sets it by a read-modify-write of that word, and then looks at the
+ * owner again: either it sees the put, or the put sees the bit.
  *
  * DEADLOCK
  *
  * A waiter points at the node that it waits for, and the node at its present
- * owner.  Each task that is about to sleep follows these pointers.  If they
- * lead back to itself, it gets -EDEADLK.  A node's owner can change while
- * somebody waits for it, but only to a running task, which will do the same
- * before it sleeps.  So the last task to sleep in a cycle finds it.  The cycle
- * is real: every other task in it is asleep, and so cannot put what it owns.
+ * owner.  A task that is about to sleep draws a number, puts itself where
+ * others find it, and follows these pointers, over all guests.  If they lead
+ * back to itself, its get is refused with -EDEADLK: see p2m_follow().
+ *
+ * But there may be a way out.  If a task of the cycle waits to go below a node,
+ * and owns something there, it may PASS.  Nobody looks for this before there is
+ * a cycle, since it can be a long search.  Then the task that found the cycle
+ * looks, and tells the other.
  *
  * GIVE WAY: a claim is held while draining, so the claim itself can close a
  * cycle: the drain waits for a task that owns something below, and that task
- * waits for the claimed node.  If the claimer owns nothing else, nobody needs
- * to be refused.  The claimer gives the node up and waits for its turn again,
+ * waits to own the claimed node.  If the claimer closes it, and owns nothing
+ * below, it is not refused: it gives the node up and waits for its turn again,
  * behind that task.  So a task that holds nothing, and gets one node, is never
- * refused.  (A claimer that owns something else might pass the same claim that
- * it gave way to, and find the same cycle again.)
+ * refused.  (If it owned something below, the two would give way to each other
+ * for ever.)
  *
  * CHOICES
  *
  * A node has an owner word of its own, not a struct mutex: CHECK reads it from
  * below, BACK OFF and GIVE WAY hand it on by rules of their own, and HANDOFF
- * keeps out those that go below as well.  In make bench-lock, a get and a put
- * take 1.3 times as long as a mutex's: that is the price of finding the node,
- * twice.
+ * keeps out those that go below as well.
  *
- * Waiting is under one lock for all guests, since a cycle may go through all of
- * them, and its members must stand still while it is followed.  A get that goes
- * straight through never takes this lock.  Any other get first spins while the
- * owner is at work, and only then takes it.
+ * Tables stay until the lock is destroyed: 64 bytes for 2 MB are 1/32,768 of a
+ * guest.  To free one, no task may be between the lookup and the TAKE of a node
+ * there, or sleep in its queue: each get would need a count, or RCU.
  *
- * might_sleep() is written out, without the call, and CHECK has one barrier for
- * all levels: each was measured, and the commits have the numbers.
+ * A get of a free chunk goes straight through: it takes no lock and calls no
+ * function.  Any other get first spins while the owner is at work, if no other
+ * task does, and only then takes the lock of its guest's queues.
  */
 
 #include <linux/debugfs.h>
 #include <linux/export.h>
-#include <linux/gfp.h>
-#include <linux/hashtable.h>
+#include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/percpu.h>
 #include <linux/preempt.h>
 #include <linux/ratelimit.h>
+#include <linux/rbtree.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
+#include <linux/timekeeping.h>
 
 #include "p2m_rangelock.h"
 #include "p2m/trace_lock.h"
@@ -138,64 +142,73 @@
 
 #define P2M_FANOUT_BITS		9
 #define P2M_FANOUT		(1UL << P2M_FANOUT_BITS)
-#define P2M_CHUNKS_PER_PAGE	(PAGE_SIZE / sizeof(struct p2m_node))
-#define P2M_MAX_LEVEL		5	/* covers 2^54 frames */
+#define P2M_CHUNK_NR		(1UL << P2M_CHUNK_ORDER)
+#define P2M_MAX_LEVEL		4	/* a table of these covers 2^54 frames */
 #define P2M_LEVEL_ALL		(P2M_MAX_LEVEL + 1)
 #define P2M_LEVEL_NONE		(P2M_LEVEL_ALL + 1)
+#define P2M_SHIFT_MASK		63UL	/* in p2m_node.below */
 
 /* The low bits of the owner word; a task_struct is aligned to more. */
 #define P2M_WAITERS		1L	/* somebody is in the queue */
 #define P2M_HANDOFF		2L	/* only the first in line may take it */
 #define P2M_FLAGS		(P2M_WAITERS | P2M_HANDOFF)
 
-/* Turns of a spin for an owner that is running: some microseconds. */
-#define P2M_SPIN		1000
+#define P2M_LOCKDEP		IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC)
 
-/**
- * struct p2m_table - a node with others below it
- * @node: its lock
- * @slots: level 1: pages of chunks, as struct p2m_node *; above: tables
- */
-struct p2m_table {
-	struct p2m_node	node;
-	void		*slots[];
+#define P2M_SPIN_NS		(20 * NSEC_PER_USEC)	/* for a running owner */
+
+/* How many waiters of a free node are woken at once */
+#define P2M_WAKE	16
+
+/* Tasks to be woken when the lock of the queues is dropped */
+struct p2m_wakes {
+	unsigned int		nr;
+	struct task_struct	*task[P2M_WAKE];
 };
 
 /**
  * struct p2m_get - one get of one node, while it is under way
  * @task: the task
+ * @lock: the guest's lock
  * @want: the node to be got
+ * @own: the highest level of a node above @want that the task owns; 0 if none
  * @on: the node in whose queue this is, or NULL
  * @link: in @on's queue
- * @hash: in p2m_waiting
+ * @hash: in p2m_waiting, while the task sleeps
  * @ticket: order of arrival; 0 until the first wait
+ * @number: of the present wait: see p2m_follow()
  * @since: jiffies at the first wait
+ * @spin_end: when to stop spinning; 0 until the first spin
  * @ip: the code that called
- * @state: the task state to sleep in; TASK_RUNNING to not sleep
+ * @wait: how to wait; a task state
  * @pass_from: the claim of a node of this level or higher need not be heeded
- * @searched: bit mask of the levels that p2m_search() has looked at
- * @cycle: the deadlock found, for the report
+ * @looked: it is known whether the task owns something below @on
+ * @slept: this has slept, in whatever queue
+ * @hurried: this has set HANDOFF at @on
+ * @gave_way: this takes @want only when it is its turn
+ * @wakes: other tasks to be woken when the guest's @queues is dropped
  */
 struct p2m_get {
 	struct task_struct	*task;
+	struct p2m_rangelock	*lock;
 	struct p2m_node		*want;
+	unsigned int		own;
 	struct p2m_node		*on;
-	struct hlist_node	link;
+	struct rb_node		link;
 	struct hlist_node	hash;
 	u64			ticket;
+	u64			number;
 	unsigned long		since;
+	u64			spin_end;
 	unsigned long		ip;
-	unsigned int		state;
+	enum p2m_wait		wait;
 	u8			pass_from;
-	u8			searched;
-	struct p2m_cycle	*cycle;
+	bool			looked;
+	bool			slept;
+	bool			hurried;
+	bool			gave_way;
+	struct p2m_wakes	wakes;
 };
-
-/* Queues, tickets, waiting tasks and statistics of all locks. */
-static DEFINE_RAW_SPINLOCK(p2m_graph);
-static DEFINE_HASHTABLE(p2m_waiting, 6);
-static unsigned int p2m_nr_waiting;
-static u64 p2m_last_ticket;
 
 static inline struct task_struct *p2m_task(long owner)
 {
@@ -207,23 +220,13 @@ static inline struct task_struct *p2m_owner(struct p2m_node *node)
 	return p2m_task(atomic_long_read(&node->owner));
 }
 
-static inline struct p2m_table *p2m_to_table(struct p2m_node *node)
+static inline bool p2m_on_cpu(struct task_struct *task)
 {
-	return container_of(node, struct p2m_table, node);
-}
-
-static struct p2m_rangelock *p2m_lock_of(struct p2m_node *node)
-{
-	struct p2m_node *up;
-
-	while ((up = READ_ONCE(node->parent)))
-		node = up;
-	return container_of(node, struct p2m_rangelock, all);
-}
-
-static void p2m_count(struct p2m_node *node, enum p2m_rangelock_stat stat)
-{
-	this_cpu_inc(p2m_lock_of(node)->stats->count[stat]);
+#ifdef CONFIG_SMP
+	return owner_on_cpu(task);
+#else
+	return false;
+#endif
 }
 
 static inline unsigned int p2m_shift(unsigned int level)
@@ -239,465 +242,563 @@ static unsigned long p2m_node_nr(const struct p2m_node *node)
 	return 1UL << (P2M_CHUNK_ORDER + p2m_shift(node->level));
 }
 
-/* ------------------------------------------------------------------ */
-/* The tree                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- The tree ----------------------------------------------------- */
 
-static void p2m_node_init(struct p2m_node *node, struct p2m_node *parent,
-			  unsigned long chunk, unsigned int level)
+static struct p2m_node *p2m_table(unsigned long below)
 {
-	node->parent = parent;
-	node->gfn = chunk << P2M_CHUNK_ORDER;
-	node->level = level;
+	return (struct p2m_node *)(below & ~P2M_SHIFT_MASK);
 }
 
-static struct p2m_table *p2m_table_alloc(struct p2m_node *parent,
-					 unsigned long chunk,
-					 unsigned int level, gfp_t gfp)
+static unsigned int p2m_table_shift(unsigned long below)
 {
-	size_t slots = level > 1 ? P2M_FANOUT :
-				   P2M_FANOUT / P2M_CHUNKS_PER_PAGE;
-	struct p2m_table *table;
-
-	table = kzalloc(struct_size(table, slots, slots), gfp);
-	if (table)
-		p2m_node_init(&table->node, parent, chunk, level);
-	return table;
+	return below & P2M_SHIFT_MASK;
 }
 
-static struct p2m_node *p2m_chunks_alloc(struct p2m_node *parent,
-					 unsigned long chunk, gfp_t gfp)
+/* The node of the table around @chunk. */
+static __always_inline struct p2m_node *p2m_slot(unsigned long below,
+						 unsigned long chunk)
 {
-	struct p2m_node *page = (void *)get_zeroed_page(gfp);
+	return p2m_table(below) +
+	       (chunk >> p2m_table_shift(below)) % P2M_FANOUT;
+}
+
+/* A table of nodes that cover 2^@shift chunks each, as for @below; or 0. */
+static unsigned long p2m_table_alloc(struct p2m_node *parent,
+				     unsigned int shift, gfp_t gfp)
+{
+	struct p2m_node *table = kcalloc(P2M_FANOUT, sizeof(*table), gfp);
+	unsigned long i;
+
+	if (!table)
+		return 0;
+	for (i = 0; i < P2M_FANOUT; i++) {
+		table[i].parent = parent;
+		table[i].gfn = parent->gfn +
+			       (i << shift << P2M_CHUNK_ORDER);
+		table[i].level = shift / P2M_FANOUT_BITS;
+	}
+	return (unsigned long)table | shift;
+}
+
+/* Free a table, and all below it. */
+static void p2m_table_free(unsigned long below)
+{
+	struct p2m_node *table = p2m_table(below);
 	unsigned int i;
 
-	if (page)
-		for (i = 0; i < P2M_CHUNKS_PER_PAGE; i++)
-			p2m_node_init(&page[i], parent, chunk + i, 0);
-	return page;
+	for (i = 0; i < P2M_FANOUT; i++)
+		if (table[i].below)
+			p2m_table_free(table[i].below);
+	kfree(table);
+	cond_resched();
 }
 
-/*
- * Make the tree high enough for @chunk and @level.  The old root gets its new
- * parent before anybody can find that parent.  So CHECK from below sees every
- * task that can claim it.
- */
-static struct p2m_table *p2m_grow(struct p2m_rangelock *lock,
-				  unsigned long chunk, unsigned int level,
-				  gfp_t gfp)
+/* Put @new between all and @old, its highest table so far. */
+static void p2m_raise(struct p2m_rangelock *lock, unsigned long old,
+		      unsigned long new)
 {
-	struct p2m_table *root, *new;
-	unsigned int want;
+	struct p2m_node *table = p2m_table(old);
+	unsigned int i;
 
-	for (;;) {
-		root = READ_ONCE(lock->root);
-		if (root && root->node.level >= level &&
-		    !(chunk >> p2m_shift(root->node.level)))
-			return root;
+	raw_spin_lock(&lock->queues);
+	if (lock->all.below == old) {
+		/*
+		 * The old nodes get their new parent before anybody can find
+		 * that.  So CHECK from below sees every task that can claim it.
+		 */
+		p2m_table(new)->below = old;
+		for (i = 0; table && i < P2M_FANOUT; i++)
+			/* Pairs with READ_ONCE() in p2m_claimed(). */
+			smp_store_release(&table[i].parent, p2m_table(new));
+		/* Pairs with READ_ONCE() in p2m_lookup_node(). */
+		smp_store_release(&lock->all.below, new);
+		new = 0;
+	}
+	raw_spin_unlock(&lock->queues);
+	kfree(p2m_table(new));
+}
 
-		want = root ? root->node.level + 1 : max(level, 1U);
-		new = p2m_table_alloc(&lock->all, 0, want, gfp);
+/* Make the tree high enough for @chunk and @level: false without memory. */
+static bool p2m_grow(struct p2m_rangelock *lock, unsigned long chunk,
+		     unsigned int level, gfp_t gfp)
+{
+	unsigned int shift = p2m_shift(level);
+	unsigned long old, new;
+
+	while (chunk >> shift >> P2M_FANOUT_BITS)
+		shift += P2M_FANOUT_BITS;
+	while (!(old = READ_ONCE(lock->all.below)) ||
+	       p2m_table_shift(old) < shift) {
+		new = p2m_table_alloc(&lock->all, old ?
+				      p2m_table_shift(old) + P2M_FANOUT_BITS :
+				      shift, gfp);
+		if (!new)
+			return false;
+		p2m_raise(lock, old, new);
+	}
+	return true;
+}
+
+/* The node around @chunk just below @node; NULL only without memory. */
+static struct p2m_node *p2m_make_below(struct p2m_node *node,
+				       unsigned long chunk, gfp_t gfp)
+{
+	unsigned long below = READ_ONCE(node->below), new;
+
+	if (!below) {
+		new = p2m_table_alloc(node, p2m_shift(node->level - 1), gfp);
 		if (!new)
 			return NULL;
-		new->slots[0] = root;
-
-		raw_spin_lock(&lock->grow);
-		if (lock->root == root) {
-			if (root)
-				/* Pairs with READ_ONCE() in p2m_claimed(). */
-				smp_store_release(&root->node.parent,
-						  &new->node);
-			/* Pairs with READ_ONCE() in p2m_lookup_node(). */
-			smp_store_release(&lock->root, new);
-			new = NULL;
-		}
-		raw_spin_unlock(&lock->grow);
-		kfree(new);
+		/* Full barrier: the contents of @new come before it. */
+		below = cmpxchg(&node->below, 0, new) ?: new;
+		if (below != new)
+			kfree(p2m_table(new));
 	}
-}
-
-/* Put @new into an empty slot, unless somebody was quicker. */
-static void *p2m_publish(void **slot, void *new)
-{
-	void *old;
-
-	if (!new)
-		return NULL;
-	/* Full barrier: the contents of @new come before it. */
-	old = cmpxchg(slot, NULL, new);
-	return old ?: new;
-}
-
-static void *p2m_slot_fill(struct p2m_table *table, void **slot,
-			   unsigned long chunk, gfp_t gfp)
-{
-	unsigned int level = table->node.level - 1;
-	void *new, *there;
-
-	chunk &= ~((level ? 1UL << p2m_shift(level) : P2M_CHUNKS_PER_PAGE) - 1);
-	if (level)
-		new = p2m_table_alloc(&table->node, chunk, level, gfp);
-	else
-		new = p2m_chunks_alloc(&table->node, chunk, gfp);
-
-	there = p2m_publish(slot, new);
-	if (there != new) {
-		if (level)
-			kfree(new);
-		else
-			free_page((unsigned long)new);
-	}
-	return there;
-}
-
-static inline void **p2m_slot(struct p2m_table *table, unsigned long chunk)
-{
-	unsigned int level = table->node.level;
-
-	if (level > 1)
-		chunk >>= p2m_shift(level - 1);
-	else
-		chunk = (chunk & (P2M_FANOUT - 1)) / P2M_CHUNKS_PER_PAGE;
-	return &table->slots[chunk & (P2M_FANOUT - 1)];
+	return p2m_slot(below, chunk);
 }
 
 /* The node of @level around @chunk, or NULL if there is none yet. */
-static inline struct p2m_node *p2m_lookup_node(struct p2m_rangelock *lock,
-					       unsigned long chunk,
-					       unsigned int level)
+static __always_inline struct p2m_node *
+p2m_lookup_node(struct p2m_rangelock *lock, unsigned long chunk,
+		unsigned int level)
 {
-	struct p2m_table *table = READ_ONCE(lock->root);
-	struct p2m_node *page;
-	unsigned int at;
+	unsigned long below = READ_ONCE(lock->all.below);
+	unsigned int shift = p2m_table_shift(below);
+	struct p2m_node *node;
 
-	if (unlikely(!table))
+	if (unlikely(chunk >> shift >> P2M_FANOUT_BITS))
 		return NULL;
-	/* Only the root's level is read: each below is one less. */
-	at = table->node.level;
-	if (unlikely(at < level || chunk >> p2m_shift(at)))
-		return NULL;
-
-	for (; at > max(level, 1U); at--) {
-		table = READ_ONCE(table->slots[(chunk >> p2m_shift(at - 1)) &
-					       (P2M_FANOUT - 1)]);
-		if (unlikely(!table))
+	for (;;) {
+		if (unlikely(!below))
 			return NULL;
+		node = p2m_slot(below, chunk);
+		if (p2m_table_shift(below) == p2m_shift(level))
+			return node;
+		below = READ_ONCE(node->below);
 	}
-	if (level)
-		return &table->node;
-
-	page = READ_ONCE(table->slots[(chunk & (P2M_FANOUT - 1)) /
-				      P2M_CHUNKS_PER_PAGE]);
-	if (unlikely(!page))
-		return NULL;
-	return page + chunk % P2M_CHUNKS_PER_PAGE;
 }
 
 /* The same, but make it if it is not there; NULL only without memory. */
-static noinline struct p2m_node *p2m_make_node(struct p2m_rangelock *lock,
-					       unsigned long chunk,
-					       unsigned int level, gfp_t gfp)
+static struct p2m_node *p2m_make_node(struct p2m_rangelock *lock,
+				      unsigned long chunk, unsigned int level,
+				      enum p2m_wait wait)
 {
-	struct p2m_table *table = NULL;
-	void **slot, *next;
+	/* The caller can be told -ENOMEM: no task is killed for memory. */
+	gfp_t gfp = __GFP_ACCOUNT | __GFP_NOWARN |
+		    (wait == P2M_TRY ? GFP_NOWAIT :
+				       GFP_KERNEL | __GFP_RETRY_MAYFAIL);
+	struct p2m_node *node = p2m_lookup_node(lock, chunk, level);
 
+	if (node)
+		return node;
 	/* PREEMPT_RT's allocators sleep, whatever @gfp says. */
-	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || preemptible())
-		table = p2m_grow(lock, chunk, level, gfp);
-	if (!table)
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && !preemptible())
 		return NULL;
-
-	while (table->node.level > level) {
-		slot = p2m_slot(table, chunk);
-		next = READ_ONCE(*slot);
-		if (!next)
-			next = p2m_slot_fill(table, slot, chunk, gfp);
-		if (!next)
-			return NULL;
-		if (table->node.level == 1)
-			return (struct p2m_node *)next +
-			       chunk % P2M_CHUNKS_PER_PAGE;
-		table = next;
-	}
-	return &table->node;
+	if (!p2m_grow(lock, chunk, level, gfp))
+		return NULL;
+	node = &lock->all;
+	while (node && node->level != level)
+		node = p2m_make_below(node, chunk, gfp);
+	return node;
 }
 
-static void p2m_table_free(struct p2m_table *table)
-{
-	unsigned int i;
-
-	if (table->node.level == 1) {
-		for (i = 0; i < P2M_FANOUT / P2M_CHUNKS_PER_PAGE; i++)
-			free_page((unsigned long)table->slots[i]);
-	} else {
-		for (i = 0; i < P2M_FANOUT; i++)
-			if (table->slots[i])
-				p2m_table_free(table->slots[i]);
-	}
-	kfree(table);
-}
-
-/* Does the current task own @node (@mine), or another task (!@mine)? */
-static inline bool p2m_match(struct p2m_node *node, bool mine)
+/* Does @task own @node; or, if @task is NULL, another than the current one? */
+static inline bool p2m_match(struct p2m_node *node, struct task_struct *task)
 {
 	struct task_struct *owner = p2m_owner(node);
 
-	return owner && (owner == current) == mine;
+	return owner && (task ? owner == task : owner != current);
 }
 
-/* The first node below @table, at or after @chunk, that matches. */
-static struct p2m_node *p2m_find_in(struct p2m_table *table,
-				    unsigned long chunk, bool mine)
+/* The highest level of a node above that the current task owns; 0 if none. */
+static unsigned int p2m_own_above(struct p2m_node *node)
 {
-	unsigned int shift = p2m_shift(table->node.level - 1);
-	unsigned long base = table->node.gfn >> P2M_CHUNK_ORDER;
-	struct p2m_node *page, *found;
-	struct p2m_table *child;
-	unsigned long i;
+	unsigned int level = 0;
 
-	i = chunk > base ? (chunk - base) >> shift : 0;
-
-	if (table->node.level == 1) {
-		for (; i < P2M_FANOUT;
-		     i = round_up(i + 1, P2M_CHUNKS_PER_PAGE)) {
-			page = READ_ONCE(table->slots[i / P2M_CHUNKS_PER_PAGE]);
-			if (!page)
-				continue;
-			found = page + i % P2M_CHUNKS_PER_PAGE;
-			for (; found < page + P2M_CHUNKS_PER_PAGE; found++)
-				if (p2m_match(found, mine))
-					return found;
-		}
-		return NULL;
-	}
-
-	for (; i < P2M_FANOUT; i++) {
-		child = READ_ONCE(table->slots[i]);
-		if (!child)
-			continue;
-		if (p2m_match(&child->node, mine))
-			return &child->node;
-		found = p2m_find_in(child, chunk, mine);
-		if (found)
-			return found;
-	}
-	return NULL;
+	while ((node = READ_ONCE(node->parent)))
+		if (p2m_owner(node) == current)
+			level = node->level;
+	return level;
 }
 
-/* The first node below @top, at or after @chunk, that matches. */
+static struct p2m_rangelock *p2m_lock_of(struct p2m_node *node)
+{
+	while (READ_ONCE(node->parent))
+		node = READ_ONCE(node->parent);
+	return container_of(node, struct p2m_rangelock, all);
+}
+
+/* The first node below @top, at or after @chunk, that matches; may @sleep. */
 static struct p2m_node *p2m_find(struct p2m_node *top, unsigned long chunk,
-				 bool mine)
+				 struct task_struct *task, bool sleep)
 {
-	struct p2m_table *root;
+	unsigned long below = READ_ONCE(top->below);
+	struct p2m_node *node = p2m_table(below), *end = node + P2M_FANOUT;
+	unsigned long base = top->gfn >> P2M_CHUNK_ORDER;
+	struct p2m_node *found = NULL;
 
-	if (!top->level)
-		return NULL;
-	if (top->level != P2M_LEVEL_ALL)
-		return p2m_find_in(p2m_to_table(top), chunk, mine);
-
-	root = READ_ONCE(container_of(top, struct p2m_rangelock, all)->root);
-	if (!root)
-		return NULL;
-	if (p2m_match(&root->node, mine))
-		return &root->node;
-	return p2m_find_in(root, chunk, mine);
-}
-
-/* ------------------------------------------------------------------ */
-/* Queues; all of it under p2m_graph                                    */
-/* ------------------------------------------------------------------ */
-
-/* Does @get wait to see a node free, having claimed one above it? */
-static bool p2m_draining(struct p2m_get *get)
-{
-	return get->want->level > get->on->level;
-}
-
-/*
- * Is it @get's turn at the node in whose queue it is?  Gets that only want to
- * see the node free do not keep others waiting.
- */
-static bool p2m_first_in_line(struct p2m_get *get)
-{
-	struct p2m_get *other;
-
-	lockdep_assert_held(&p2m_graph);
-	hlist_for_each_entry(other, &get->on->waiters, link) {
-		if (other == get)
-			return true;
-		if (p2m_draining(other))
+	if (chunk > base)
+		node += (chunk - base) >> p2m_table_shift(below);
+	for (; below && !found && node < end; node++) {
+		if (likely(!(atomic_long_read(&node->owner) |
+			     READ_ONCE(node->below))))
 			continue;
-		/* Only the first may own @on, or go below to the same @want. */
-		if (other->want == get->on || get->want == get->on ||
-		    other->want == get->want)
-			return false;
+		found = p2m_match(node, task) ? node :
+			p2m_find(node, chunk, task, sleep);
+		if (sleep)
+			cond_resched();
 	}
+	return found;
+}
+
+/* ---- Queues; all of it under the guest's @queues ------------------ */
+
+/* Drop the lock, then wake. */
+static void p2m_unlock(struct p2m_rangelock *lock, struct p2m_wakes *wakes)
+	__releases(&lock->queues)
+{
+	unsigned int i;
+
+	/*
+	 * A task_struct stays for a grace period, so until then.  And a free
+	 * node may be kept for the first of them.
+	 */
+	preempt_disable();
+	raw_spin_unlock(&lock->queues);
+	for (i = 0; i < wakes->nr; i++)
+		wake_up_process(wakes->task[i]);
+	wakes->nr = 0;
+	preempt_enable();
+}
+
+static bool p2m_less(struct rb_node *a, const struct rb_node *b)
+{
+	return rb_entry(a, struct p2m_get, link)->ticket <
+	       rb_entry(b, struct p2m_get, link)->ticket;
+}
+
+/* Is it @get's turn at @node, whether or not it is in the queue there? */
+static bool p2m_has_turn(const struct p2m_get *get, struct p2m_node *node)
+{
+	struct rb_node *first;
+
+	if (!get->ticket)
+		return false;
+	lockdep_assert_held(&get->lock->queues);
+	first = rb_first(&node->waiters);
+	return !first ||
+	       get->ticket <= rb_entry(first, struct p2m_get, link)->ticket;
+}
+
+/* Does a get before @link want the same? */
+static bool p2m_wants_the_same(struct rb_node *link)
+{
+	struct p2m_node *want = rb_entry(link, struct p2m_get, link)->want;
+
+	while ((link = rb_prev(link)))
+		if (rb_entry(link, struct p2m_get, link)->want == want)
+			return true;
 	return false;
 }
 
-/* @node is free: wake those whose turn it is. */
-static void p2m_kick(struct p2m_node *node)
+/*
+ * @node is free: of the first waiters, up to one that wants to own it, wake one
+ * for each node that they want.  Each leaves the queue, and so wakes the next.
+ */
+static void p2m_kick(struct p2m_node *node, struct p2m_wakes *wakes)
 {
-	struct p2m_get *get;
+	struct rb_node *link = rb_first(&node->waiters);
+	struct p2m_get *get = NULL;
+	unsigned int n;
 
-	lockdep_assert_held(&p2m_graph);
-	hlist_for_each_entry(get, &node->waiters, link)
-		if (p2m_draining(get) || p2m_first_in_line(get))
+	for (n = 0; link && n < P2M_WAKE; n++, link = rb_next(link)) {
+		if (get && get->want == node)
+			break;
+		get = rb_entry(link, struct p2m_get, link);
+		if (p2m_wants_the_same(link))
+			continue;
+		if (wakes->nr < P2M_WAKE)
+			wakes->task[wakes->nr++] = get->task;
+		else
 			wake_up_process(get->task);
+	}
 }
 
 static void p2m_enqueue(struct p2m_get *get, struct p2m_node *node)
 {
-	struct p2m_get *other, *last = NULL;
-
-	lockdep_assert_held(&p2m_graph);
+	lockdep_assert_held(&get->lock->queues);
 	if (!get->ticket) {
-		get->ticket = ++p2m_last_ticket;
+		get->ticket = ++get->lock->last_ticket;
 		get->since = jiffies;
-		p2m_count(node, P2M_STAT_waits);
 	}
-	hlist_for_each_entry(other, &node->waiters, link) {
-		if (other->ticket > get->ticket)
-			break;
-		last = other;
-	}
-	if (last)
-		hlist_add_behind(&get->link, &last->link);
-	else
-		hlist_add_head(&get->link, &node->waiters);
 	get->on = node;
-	hash_add(p2m_waiting, &get->hash, (unsigned long)get->task);
-	p2m_nr_waiting++;
+	get->looked = false;
+	rb_add(&get->link, &node->waiters, p2m_less);
 
-	/*
-	 * Full barrier.  Then the caller looks at the owner: see
-	 * p2m_release().
-	 */
-	atomic_long_fetch_or(P2M_WAITERS, &node->owner);
+	/* The caller then looks at the same word again: see WAITING. */
+	atomic_long_or(P2M_WAITERS, &node->owner);
+}
+
+/* @get, whose turn it is, is not to be overtaken at its node any more. */
+static void p2m_hurry(struct p2m_get *get)
+{
+	if (!get->hurried && get->on->level)
+		atomic_inc(&get->lock->claims);
+	get->hurried = true;
+	atomic_long_or(P2M_HANDOFF, &get->on->owner);
 }
 
 static void p2m_dequeue(struct p2m_get *get)
 {
 	struct p2m_node *node = get->on;
-	bool first = !p2m_draining(get) && p2m_first_in_line(get);
 	long flags = 0;
 
-	lockdep_assert_held(&p2m_graph);
-	hash_del(&get->hash);
-	p2m_nr_waiting--;
-	hlist_del(&get->link);
+	lockdep_assert_held(&get->lock->queues);
+	rb_erase(&get->link, &node->waiters);
 	get->on = NULL;
-
-	if (first)
-		flags |= P2M_HANDOFF;	/* the next in line sets its own */
-	if (hlist_empty(&node->waiters))
+	if (get->hurried && node->level)
+		atomic_dec(&get->lock->claims);
+	if (get->hurried)
+		flags |= P2M_HANDOFF;
+	get->hurried = false;
+	if (RB_EMPTY_ROOT(&node->waiters))
 		flags |= P2M_WAITERS;
-	atomic_long_and(~flags, &node->owner);
+	if (flags)
+		atomic_long_and(~flags, &node->owner);
 	if (!p2m_owner(node))
-		p2m_kick(node);
+		p2m_kick(node, &get->wakes);
 }
 
-static struct p2m_get *p2m_get_of(struct task_struct *task)
+/* Give up the current task's node. */
+static void p2m_release_locked(struct p2m_node *node, struct p2m_wakes *wakes)
 {
-	struct p2m_get *get;
-
-	lockdep_assert_held(&p2m_graph);
-	hash_for_each_possible(p2m_waiting, get, hash, (unsigned long)task)
-		if (get->task == task)
-			return get;
-	return NULL;
-}
-
-/* Give up the current task's node, under p2m_graph. */
-static void p2m_release_waited(struct p2m_node *node)
-{
-	lockdep_assert_held(&p2m_graph);
 	/* Release: the changes made while holding come before. */
 	atomic_long_fetch_and_release(P2M_FLAGS, &node->owner);
-	p2m_kick(node);
+	p2m_kick(node, wakes);
 }
 
-static noinline void p2m_release_slow(struct p2m_node *node)
+static noinline void p2m_release_slow(struct p2m_rangelock *lock,
+				      struct p2m_node *node)
 {
-	raw_spin_lock(&p2m_graph);
-	p2m_release_waited(node);
-	raw_spin_unlock(&p2m_graph);
+	struct p2m_wakes wakes;
+
+	wakes.nr = 0;
+	raw_spin_lock(&lock->queues);
+	p2m_release_locked(node, &wakes);
+	p2m_unlock(lock, &wakes);
 }
 
-static inline void p2m_release(struct p2m_node *node, struct task_struct *me)
+static inline void p2m_release(struct p2m_rangelock *lock,
+			       struct p2m_node *node, struct task_struct *me)
 {
 	long old = (long)me;
 
 	/* Release, as above.  Fails if WAITERS is set: see p2m_enqueue(). */
 	if (unlikely(!atomic_long_try_cmpxchg_release(&node->owner, &old, 0)))
-		p2m_release_slow(node);
+		p2m_release_slow(lock, node);
 }
 
-/* ------------------------------------------------------------------ */
-/* Deadlock                                                            */
-/* ------------------------------------------------------------------ */
+/* ---- Who waits: the tasks that sleep, of all guests --------------- */
 
-#define P2M_CYCLE_MAX	6
+#define P2M_WAITING_BITS	6
 
-/**
- * struct p2m_cycle - tasks that wait for each other, for a report without locks
- * @closed_by: the current task's node that the last one waits for
- * @nr: tasks in the cycle, of which the first P2M_CYCLE_MAX are kept
- * @wait: one task's wait
- * @wait.comm: its name
- * @wait.pid: its number
- * @wait.lock: name of the lock that it waits for
- * @wait.gfn: first frame of the node that it waits for
- * @wait.nr: frames of that node
- * @wait.ip: the code that called
- */
-struct p2m_cycle {
-	struct p2m_node *closed_by;
-	unsigned int nr;
-	struct {
-		char		comm[TASK_COMM_LEN];
-		pid_t		pid;
-		const char	*lock;
-		unsigned long	gfn;
-		unsigned long	nr;
-		unsigned long	ip;
-	} wait[P2M_CYCLE_MAX];
+/* Gets whose task sleeps, or is about to. */
+static struct p2m_waiting {
+	raw_spinlock_t		lock;
+	struct hlist_head	gets;
+} p2m_waiting[1 << P2M_WAITING_BITS] = {
+	[0 ... (1 << P2M_WAITING_BITS) - 1].lock =
+		__RAW_SPIN_LOCK_UNLOCKED(p2m_waiting.lock),
 };
 
-static void p2m_cycle_add(struct p2m_cycle *cycle, struct p2m_get *get)
-{
-	unsigned int i = cycle->nr++;
+/* Numbers the entries into p2m_waiting: see p2m_follow(). */
+static atomic64_t p2m_last_wait;
 
-	if (i >= P2M_CYCLE_MAX)
-		return;
-	memcpy(cycle->wait[i].comm, get->task->comm, TASK_COMM_LEN);
-	cycle->wait[i].pid = get->task->pid;
-	cycle->wait[i].lock = p2m_lock_of(get->on)->name;
-	cycle->wait[i].gfn = get->on->gfn;
-	cycle->wait[i].nr = p2m_node_nr(get->on);
-	cycle->wait[i].ip = get->ip;
+static struct p2m_waiting *p2m_bucket(struct task_struct *task)
+{
+	return &p2m_waiting[hash_ptr(task, P2M_WAITING_BITS)];
 }
 
-/* Does @get wait, through any number of tasks, for the current task? */
-static bool p2m_closes_cycle(struct p2m_get *get)
+/* From here on the task neither takes nor gives up anything. */
+static void p2m_waits(struct p2m_get *get)
 {
-	struct p2m_cycle *cycle = get->cycle;
-	unsigned int n = p2m_nr_waiting;
-	struct task_struct *owner;
+	struct p2m_waiting *bucket = p2m_bucket(get->task);
 
-	lockdep_assert_held(&p2m_graph);
-	cycle->nr = 0;
-	for (; get && n; n--) {
-		p2m_cycle_add(cycle, get);
-		owner = p2m_owner(get->on);
-		cycle->closed_by = get->on;
-		if (owner == current)
-			return true;
-		if (!owner)
-			return false;
-		get = p2m_get_of(owner);
+	raw_spin_lock(&bucket->lock);
+	/* Full barrier: see p2m_follow(). */
+	get->number = atomic64_inc_return(&p2m_last_wait);
+	hlist_add_head(&get->hash, &bucket->gets);
+	raw_spin_unlock(&bucket->lock);
+}
+
+static void p2m_waits_no_more(struct p2m_get *get)
+{
+	struct p2m_waiting *bucket = p2m_bucket(get->task);
+
+	raw_spin_lock(&bucket->lock);
+	hlist_del(&get->hash);
+	raw_spin_unlock(&bucket->lock);
+}
+
+/* The get of @task, if it waits; it does so until @bucket's lock is dropped. */
+static struct p2m_get *p2m_get_of(struct p2m_waiting *bucket,
+				  struct task_struct *task)
+{
+	struct p2m_get *get;
+
+	lockdep_assert_held(&bucket->lock);
+	hlist_for_each_entry(get, &bucket->gets, hash)
+		if (get->task == task)
+			return get;
+	return NULL;
+}
+
+/* ---- Deadlock ----------------------------------------------------- */
+
+#define P2M_CYCLE_MAX	6
+#define P2M_TEXT	160
+
+/* Say what @get waits for.  It is the current task's, or cannot go away. */
+static void p2m_describe(struct p2m_get *get, char *text)
+{
+	scnprintf(text, P2M_TEXT,
+		  "%s/%d waits for %s [%#lx, +%#lx) for %u ms, from %pS",
+		  get->task->comm, get->task->pid, get->lock->name,
+		  get->on->gfn, p2m_node_nr(get->on),
+		  jiffies_to_msecs(jiffies - get->since), (void *)get->ip);
+}
+
+/**
+ * struct p2m_cycle - tasks that wait for each other
+ * @closed_by: the current task's node that the last one waits for
+ * @asker: a task that wants to go below a node, and may own something there
+ * already; or NULL
+ * @asker_number: the number of its wait
+ * @asker_on: this node
+ * @nr: tasks in the cycle
+ * @text: on the first of them, for a report
+ */
+struct p2m_cycle {
+	struct p2m_node		*closed_by;
+	struct task_struct	*asker;
+	u64			asker_number;
+	struct p2m_node		*asker_on;
+	unsigned int		nr;
+	char			text[P2M_CYCLE_MAX][P2M_TEXT];
+};
+
+/* One step: @get waits for an owner.  Returns that. */
+static struct task_struct *p2m_step(struct p2m_cycle *cycle,
+				    struct p2m_get *get, bool describe)
+{
+	if (!cycle->asker && get->want->level < get->on->level &&
+	    !READ_ONCE(get->looked)) {
+		cycle->asker = get->task;
+		cycle->asker_number = get->number;
+		cycle->asker_on = get->on;
 	}
-	return false;
+	cycle->closed_by = get->on;
+	if (describe && cycle->nr < P2M_CYCLE_MAX)
+		p2m_describe(get, cycle->text[cycle->nr]);
+	cycle->nr++;
+	return p2m_owner(get->on);
+}
+
+/*
+ * Does @get, the wait of the current task, close a cycle?
+ *
+ * Only a wait with a lower number is believed: that task has waited since
+ * before the number of @get was drawn.  A task that waits takes and gives up
+ * nothing.  So what this sees of it was true at the moment of the drawing, and
+ * all of the cycle was there at that moment.  And if there is a cycle, the wait
+ * with the highest number sees it: the numbers are drawn in order, so the
+ * others are in p2m_waiting, with all that they own.
+ */
+static bool p2m_follow(struct p2m_get *get, struct p2m_cycle *cycle,
+		       bool describe)
+{
+	struct task_struct *owner, *mark = NULL;
+	struct p2m_waiting *bucket;
+	unsigned int limit = 1;
+	struct p2m_get *next;
+
+	cycle->nr = 0;
+	cycle->closed_by = NULL;
+	cycle->asker = NULL;
+	owner = p2m_step(cycle, get, describe);
+	while (owner && owner != current) {
+		/* Brent: do not go round in a cycle of others. */
+		if (owner == mark)
+			return false;
+		if (cycle->nr == limit) {
+			mark = owner;
+			limit *= 2;
+		}
+		bucket = p2m_bucket(owner);
+		raw_spin_lock(&bucket->lock);
+		next = p2m_get_of(bucket, owner);
+		owner = NULL;
+		/* It need not wait if it may pass, but has not run yet. */
+		if (next && next->number < get->number &&
+		    READ_ONCE(next->pass_from) > next->on->level)
+			owner = p2m_step(cycle, next, describe);
+		raw_spin_unlock(&bucket->lock);
+	}
+	return owner;
+}
+
+/* Tell the asker whether it may PASS. */
+static void p2m_answer(struct p2m_cycle *cycle)
+{
+	struct p2m_waiting *bucket = p2m_bucket(cycle->asker);
+	struct p2m_get *get;
+	bool owns;
+
+	/* A long search, of a tree that may be another guest's. */
+	owns = p2m_find(cycle->asker_on, 0, cycle->asker, false);
+
+	raw_spin_lock(&bucket->lock);
+	get = p2m_get_of(bucket, cycle->asker);
+	/* If it is the same wait, then what it owned has not changed. */
+	if (get && get->number == cycle->asker_number) {
+		WRITE_ONCE(get->looked, true);
+		if (owns) {
+			WRITE_ONCE(get->pass_from, get->on->level);
+			wake_up_process(get->task);
+		}
+	}
+	raw_spin_unlock(&bucket->lock);
+}
+
+/*
+ * May the current task sleep?  Returns 0 if so; -EAGAIN if there is something
+ * else to try; -EDEADLK if it would sleep for ever: then @get waits no more.
+ */
+static int p2m_judge(struct p2m_get *get, struct p2m_cycle *cycle)
+{
+	static DEFINE_RAW_SPINLOCK(verdict);
+	bool real;
+
+	/* Other guests' trees stay: see p2m_rangelock_destroy(). */
+	rcu_read_lock();
+	real = p2m_follow(get, cycle, false);
+	if (real && cycle->asker)
+		p2m_answer(cycle);
+	rcu_read_unlock();
+	if (!real)
+		return 0;
+	if (cycle->asker)
+		return -EAGAIN;
+	/*
+	 * A task that is woken for nothing draws a new number: so two tasks may
+	 * have found the same cycle.  Then one of them finds the other gone.
+	 */
+	raw_spin_lock(&verdict);
+	real = p2m_follow(get, cycle, true);
+	if (real)
+		p2m_waits_no_more(get);
+	raw_spin_unlock(&verdict);
+	return real ? -EDEADLK : 0;
 }
 
 static void p2m_report_cycle(struct p2m_cycle *cycle)
@@ -710,53 +811,32 @@ static void p2m_report_cycle(struct p2m_cycle *cycle)
 	pr_info("p2m_rangelock: get refused, %u tasks would wait for each other:\n",
 		cycle->nr);
 	for (i = 0; i < min_t(unsigned int, cycle->nr, P2M_CYCLE_MAX); i++)
-		pr_info("  %s/%d waits for %s [%#lx, +%#lx) at %pS\n",
-			cycle->wait[i].comm, cycle->wait[i].pid,
-			cycle->wait[i].lock, cycle->wait[i].gfn,
-			cycle->wait[i].nr, (void *)cycle->wait[i].ip);
+		pr_info("  %s\n", cycle->text[i]);
 }
 
-/* ------------------------------------------------------------------ */
-/* Waiting for one node                                                */
-/* ------------------------------------------------------------------ */
+/* ---- Waiting for one node ----------------------------------------- */
 
-/* Does the current task own a node above?  Then @node is its own too. */
-static bool p2m_own_above(struct p2m_node *node)
+/* Must @get wait for @node, which it wants or wants to go below? */
+static bool p2m_heed(const struct p2m_get *get, struct p2m_node *node)
 {
-	while ((node = READ_ONCE(node->parent)))
-		if (p2m_owner(node) == current)
-			return true;
-	return false;
-}
+	long old = atomic_long_read(&node->owner);
 
-/* Must a getter below @node, whose owner word is @old, wait for it? */
-static noinline bool p2m_heed(struct p2m_node *node, long old,
-			      struct p2m_get *get)
-{
 	if (p2m_task(old))
 		return p2m_task(old) != current;
 	/* It is free, but somebody has waited for long enough. */
-	return (old & P2M_HANDOFF) && !p2m_own_above(node) &&
-	       !(get && get->on == node && p2m_first_in_line(get));
+	return ((old & P2M_HANDOFF) || (get->gave_way && node == get->want)) &&
+	       get->own <= node->level && !p2m_has_turn(get, node);
 }
 
-/*
- * CHECK: the nearest node above that must be heeded.  @get is NULL for a get
- * that has not waited: it knows of no claim that it may pass.
- */
-static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
-					   struct p2m_get *get)
+/* CHECK: the nearest node above that must be heeded, or NULL. */
+static struct p2m_node *p2m_claimed(const struct p2m_get *get)
 {
-	long old;
+	struct p2m_node *node = get->want;
 
-	/* An address dependency; pairs with the release in p2m_grow(). */
-	while ((node = READ_ONCE(node->parent))) {
-		if (get && node->level >= get->pass_from)
-			break;
-		old = atomic_long_read(&node->owner);
-		if (unlikely(old) && p2m_heed(node, old, get))
+	/* An address dependency; pairs with the release in p2m_raise(). */
+	while ((node = READ_ONCE(node->parent)) && node->level < get->pass_from)
+		if (p2m_heed(get, node))
 			return node;
-	}
 	/*
 	 * Acquire, for all nodes that were seen free: pairs with p2m_release().
 	 * From here on this task sees all changes made while they were held.
@@ -766,9 +846,9 @@ static inline struct p2m_node *p2m_claimed(struct p2m_node *node,
 }
 
 /* PASS: let the claims above know that they have to look again. */
-static void p2m_pass(struct p2m_node *node)
+static void p2m_pass(struct p2m_get *get)
 {
-	p2m_count(node, P2M_STAT_passes);
+	struct p2m_node *node = get->want;
 
 	/*
 	 * The TAKE before was a full barrier: a drain that has read the new
@@ -776,29 +856,20 @@ static void p2m_pass(struct p2m_node *node)
 	 * p2m_drain().
 	 */
 	while ((node = READ_ONCE(node->parent)))
-		if (p2m_match(node, false))
+		if (p2m_match(node, NULL)) {
 			atomic_inc(&node->passes);
+			atomic_long_inc(&get->lock->stats[P2M_STAT_passes]);
+		}
 }
 
-/* Find out whether @get may pass the claim of @above. */
-static void p2m_search(struct p2m_get *get, struct p2m_node *above)
-{
-	/* If the claimer is known to be alone below, we own nothing there. */
-	if (!READ_ONCE(above->drained) && p2m_find(above, 0, true))
-		get->pass_from = above->level;
-	get->searched |= BIT(above->level);
-}
-
-/* TAKE, once. */
-static bool p2m_take(struct p2m_get *get)
+/* TAKE */
+static bool p2m_take(const struct p2m_get *get)
 {
 	struct p2m_node *node = get->want;
 	long old = atomic_long_read(&node->owner);
 
 	do {
-		if (p2m_task(old))
-			return false;
-		if ((old & P2M_HANDOFF) && p2m_heed(node, old, get))
+		if (p2m_task(old) || p2m_heed(get, node))
 			return false;
 		/* Full barrier: pairs with the TAKE of a claimer above. */
 	} while (!atomic_long_try_cmpxchg(&node->owner, &old,
@@ -807,51 +878,32 @@ static bool p2m_take(struct p2m_get *get)
 }
 
 /*
- * TAKE and CHECK, once, and BACK OFF if necessary.  Preemption is disabled;
- * p2m_graph is held if @graph.  Returns the node to wait for, or NULL if @get
- * now owns the node that it wants.
+ * TAKE, CHECK, and BACK OFF if necessary, once.  @queues is @locked or not.
+ * Returns the node to wait for, or NULL if @get now owns the node that it wants.
  */
-static struct p2m_node *p2m_attempt(struct p2m_get *get, bool graph)
+static struct p2m_node *p2m_attempt(struct p2m_get *get, bool locked)
 {
-	struct p2m_node *node = get->want, *above;
-
 	/* This look is not needed, but saves the claimer from meeting us. */
-	above = p2m_claimed(node, get);
-	if (above)
-		return above;
-	if (!p2m_take(get))
-		return node;
+	struct p2m_node *above = p2m_claimed(get);
 
-	above = p2m_claimed(node, get);
 	if (!above) {
-		if (get->pass_from != P2M_LEVEL_NONE)
-			p2m_pass(node);
-		return NULL;
+		if (!p2m_take(get))
+			return get->want;
+		above = p2m_claimed(get);
+		if (!above && get->pass_from != P2M_LEVEL_NONE)
+			p2m_pass(get);
+		if (!above)
+			return NULL;
+		if (locked)
+			p2m_release_locked(get->want, &get->wakes);
+		else
+			p2m_release(get->lock, get->want, current);
 	}
-	p2m_count(node, P2M_STAT_backoffs);
-	if (graph)
-		p2m_release_waited(node);
-	else
-		p2m_release(node, current);
+	atomic_long_inc(&get->lock->stats[P2M_STAT_backoffs]);
 	return above;
 }
 
-/* Is it still unknown whether the claim of @above may be passed? */
-static bool p2m_unsearched(struct p2m_get *get, struct p2m_node *above)
-{
-	return above != get->want && !(get->searched & BIT(above->level));
-}
-
-static inline bool p2m_on_cpu(struct task_struct *task)
-{
-#ifdef CONFIG_SMP
-	return READ_ONCE(task->on_cpu);
-#else
-	return false;
-#endif
-}
-
-/* Is it worth spinning for @node: is its owner at work, or just gone? */
+/* Is @node's owner at work, or just gone? */
 static bool p2m_owner_running(struct p2m_node *node)
 {
 	bool running;
@@ -860,132 +912,152 @@ static bool p2m_owner_running(struct p2m_node *node)
 	/* A task_struct stays for a grace period after its last release. */
 	rcu_read_lock();
 	old = atomic_long_read(&node->owner);
-	if (p2m_task(old))
-		running = p2m_on_cpu(p2m_task(old));
-	else
-		running = !(old & P2M_HANDOFF);
+	running = p2m_task(old) ? p2m_on_cpu(p2m_task(old)) :
+				  !(old & P2M_HANDOFF);
 	rcu_read_unlock();
-	return running && !need_resched();
+	return running;
 }
 
-/* Try for a short while.  Returns what p2m_attempt() does. */
-static struct p2m_node *p2m_spin(struct p2m_get *get)
+/* Wait a little without sleeping.  Returns whether @node seems to be free. */
+static bool p2m_spin(struct p2m_get *get, struct p2m_node *node)
+{
+	bool free = false;
+
+	/* Below our own node, the owner is about to back off. */
+	if (get->own > node->level) {
+		while (p2m_match(node, NULL) && p2m_owner_running(node))
+			cpu_relax();
+		return !p2m_match(node, NULL);
+	}
+	/* One task is enough; two do no harm. */
+	if (get->wait == P2M_TRY || READ_ONCE(node->spinning))
+		return false;
+	WRITE_ONCE(node->spinning, 1);
+	if (!get->spin_end)
+		get->spin_end = ktime_get_mono_fast_ns() + P2M_SPIN_NS;
+	while (!free && p2m_owner_running(node) && !need_resched() &&
+	       ktime_get_mono_fast_ns() < get->spin_end) {
+		cpu_relax();
+		free = !p2m_match(node, NULL);
+	}
+	WRITE_ONCE(node->spinning, 0);
+	return free;
+}
+
+/*
+ * Sleep in the queue that @get is in until somebody wakes this task, or not at
+ * all if there is something else to try.  The lock is dropped meanwhile.
+ */
+static int p2m_block(struct p2m_get *get, struct p2m_cycle *cycle)
+	__must_hold(&get->lock->queues)
+{
+	struct p2m_rangelock *lock = get->lock;
+	struct task_struct *owner;
+	int err;
+
+	lockdep_assert_held(&lock->queues);
+	if (signal_pending_state(get->wait, current)) {
+		atomic_long_inc(&lock->stats[P2M_STAT_interrupted]);
+		return -EINTR;
+	}
+	/* Pairs with wake_up_process() of those that have the lock later. */
+	set_current_state(get->wait);
+	p2m_waits(get);
+	owner = p2m_owner(get->on);
+	trace_p2m_wait_begin(get->on->gfn, p2m_node_nr(get->on),
+			     owner ? owner->pid : 0, get->ip);
+	p2m_unlock(lock, &get->wakes);
+
+	err = p2m_judge(get, cycle);
+	if (!err) {
+		if (!get->slept) {
+			atomic_long_inc(&lock->stats[P2M_STAT_waits]);
+			lock_contended(&lock->dep_map, get->ip);
+		}
+		p2m_contention_begin(get->on);
+		schedule();
+		p2m_contention_end(get->on);
+		get->slept = true;
+	}
+	__set_current_state(TASK_RUNNING);
+	if (err != -EDEADLK)
+		p2m_waits_no_more(get);
+
+	raw_spin_lock(&lock->queues);
+	trace_p2m_wait_end(get->on->gfn, p2m_node_nr(get->on), get->ip);
+	return err == -EAGAIN ? 0 : err;
+}
+
+/* TAKE and CHECK, for as long as it takes; with @give_way, GIVE WAY before. */
+static int p2m_wait_own(struct p2m_get *get, struct p2m_cycle *cycle,
+			bool give_way)
 {
 	struct p2m_node *blocker;
-	unsigned int n = P2M_SPIN;
+	int err = 0;
+
+	raw_spin_lock(&get->lock->queues);
+	if (give_way) {
+		/* This task is running, and others have to wake up first. */
+		get->gave_way = true;
+		get->slept = false;
+		get->ticket = 0;
+		p2m_release_locked(get->want, &get->wakes);
+	}
+	while (!err && (blocker = p2m_attempt(get, true))) {
+		if (get->on != blocker) {
+			if (get->on)
+				p2m_dequeue(get);
+			p2m_enqueue(get, blocker);
+			continue;	/* to look again */
+		}
+		if (get->slept && p2m_has_turn(get, blocker))
+			p2m_hurry(get);
+		err = p2m_block(get, cycle);
+	}
+	if (get->on)
+		p2m_dequeue(get);
+	p2m_unlock(get->lock, &get->wakes);
+	return err;
+}
+
+/* Take the node that @get wants, but not yet what is below. */
+static int p2m_own(struct p2m_get *get, struct p2m_cycle *cycle)
+{
+	struct p2m_node *blocker;
 
 	do {
 		preempt_disable();
 		blocker = p2m_attempt(get, false);
 		preempt_enable();
 		if (!blocker)
-			return NULL;
-		if (p2m_unsearched(get, blocker)) {
-			p2m_search(get, blocker);
-			continue;
-		}
-		/* Below our own node, the owner is about to back off. */
-		if (p2m_own_above(blocker))
-			n = P2M_SPIN;
-		else if (get->state == TASK_RUNNING ||
-			 !p2m_owner_running(blocker))
-			break;
-		cpu_relax();
-	} while (--n);
-	return blocker;
-}
-
-/* Sleep in the queue that @get is in.  p2m_graph is dropped meanwhile. */
-static int p2m_block(struct p2m_get *get)
-{
-	struct task_struct *owner;
-
-	lockdep_assert_held(&p2m_graph);
-	if (signal_pending_state(get->state, current)) {
-		p2m_count(get->on, P2M_STAT_interrupted);
-		return -EINTR;
-	}
-	if (p2m_closes_cycle(get))
-		return -EDEADLK;
-	/* Pairs with wake_up_process() in p2m_kick(), under p2m_graph. */
-	set_current_state(get->state);
-	owner = p2m_owner(get->on);
-	trace_p2m_wait_begin(get->on->gfn, p2m_node_nr(get->on),
-			     owner ? owner->pid : 0, get->ip);
-	raw_spin_unlock(&p2m_graph);
-	p2m_contention_begin(get->on);
-	schedule();
-	p2m_contention_end(get->on);
-	raw_spin_lock(&p2m_graph);
-	trace_p2m_wait_end(get->on->gfn, p2m_node_nr(get->on), get->ip);
-	return 0;
-}
-
-/* TAKE and CHECK, for as long as it takes. */
-static int p2m_wait_own(struct p2m_get *get)
-{
-	struct p2m_node *blocker;
-	bool slept = false;
-	int err = 0;
-
-	raw_spin_lock(&p2m_graph);
-	while ((blocker = p2m_attempt(get, true))) {
-		if (p2m_unsearched(get, blocker)) {
-			if (get->on)
-				p2m_dequeue(get);
-			raw_spin_unlock(&p2m_graph);
-			p2m_search(get, blocker);
-			raw_spin_lock(&p2m_graph);
-			continue;
-		}
-		if (get->on != blocker) {
-			if (get->on)
-				p2m_dequeue(get);
-			p2m_enqueue(get, blocker);
-			continue;
-		}
-		if (slept && p2m_first_in_line(get))
-			atomic_long_or(P2M_HANDOFF, &blocker->owner);
-		err = p2m_block(get);
-		if (err)
-			break;
-		slept = true;
-	}
-	if (get->on)
-		p2m_dequeue(get);
-	raw_spin_unlock(&p2m_graph);
-	return err;
+			return 0;
+	} while (p2m_spin(get, blocker));
+	return get->wait == P2M_TRY ? -EBUSY :
+				      p2m_wait_own(get, cycle, false);
 }
 
 /* Wait until no other task owns @busy, which is below @get's claim. */
-static int p2m_wait_idle(struct p2m_get *get, struct p2m_node *busy)
+static int p2m_wait_idle(struct p2m_get *get, struct p2m_node *busy,
+			 struct p2m_cycle *cycle)
 {
-	bool own = p2m_own_above(get->want);
-	unsigned int n = P2M_SPIN;
 	int err = 0;
 
-	for (;;) {
-		if (!p2m_match(busy, false))
-			return 0;
-		if (!own && (get->state == TASK_RUNNING || !--n ||
-			     !p2m_owner_running(busy)))
-			break;
-		cpu_relax();
-	}
-	if (get->state == TASK_RUNNING)
-		return -EBUSY;
+	if (p2m_spin(get, busy))
+		return 0;
+	if (get->wait == P2M_TRY)
+		return p2m_match(busy, NULL) ? -EBUSY : 0;
 
-	raw_spin_lock(&p2m_graph);
+	raw_spin_lock(&get->lock->queues);
 	p2m_enqueue(get, busy);
-	while (!err && p2m_match(busy, false))
-		err = p2m_block(get);
+	while (!err && p2m_match(busy, NULL))
+		err = p2m_block(get, cycle);
 	p2m_dequeue(get);
-	raw_spin_unlock(&p2m_graph);
+	p2m_unlock(get->lock, &get->wakes);
 	return err;
 }
 
 /* DRAIN */
-static int p2m_drain(struct p2m_get *get)
+static int p2m_drain(struct p2m_get *get, struct p2m_cycle *cycle)
 {
 	struct p2m_node *top = get->want, *busy;
 	unsigned long chunk;
@@ -995,8 +1067,8 @@ static int p2m_drain(struct p2m_get *get)
 		/* Pairs with the full barrier before p2m_pass() counts. */
 		passes = atomic_read_acquire(&top->passes);
 		chunk = 0;
-		while ((busy = p2m_find(top, chunk, false))) {
-			err = p2m_wait_idle(get, busy);
+		while ((busy = p2m_find(top, chunk, NULL, get->wait != P2M_TRY))) {
+			err = p2m_wait_idle(get, busy, cycle);
 			if (err)
 				return err;
 			chunk = busy->gfn >> P2M_CHUNK_ORDER;
@@ -1008,94 +1080,62 @@ static int p2m_drain(struct p2m_get *get)
 		 */
 		smp_mb();
 	} while (atomic_read(&top->passes) != passes);
-
-	WRITE_ONCE(top->drained, true);
 	return 0;
 }
 
-/* Does the current task own anything of this guest, except @node? */
-static bool p2m_own_other(struct p2m_node *node)
+/* The current task has put, or not got, a node with others below. */
+static void p2m_no_claim(struct p2m_rangelock *lock)
 {
-	struct p2m_node *all = &p2m_lock_of(node)->all, *found;
-
-	if (p2m_own_above(node))
-		return true;
-	found = p2m_find(all, 0, true);
-	if (found == node)
-		found = p2m_find(node, 0, true);
-	if (!found)
-		found = p2m_find(all, (node->gfn + p2m_node_nr(node)) >>
-				 P2M_CHUNK_ORDER, true);
-	return found && found != node;
+	/* Release, after that of the node: pairs with p2m_get_quick(). */
+	atomic_dec_return_release(&lock->claims);
 }
 
-/*
- * GIVE WAY.  A release alone is not enough: this task is running, and would
- * take the node again before the other task has woken up.
- */
-static void p2m_give_way(struct p2m_get *get)
+static int p2m_get_slow(struct p2m_rangelock *lock, struct p2m_node *node,
+			enum p2m_wait wait, unsigned long ip)
 {
-	struct p2m_node *node = get->want;
-
-	raw_spin_lock(&p2m_graph);
-	get->ticket = 0;
-	p2m_enqueue(get, node);
-	if (!p2m_first_in_line(get))
-		atomic_long_or(P2M_HANDOFF, &node->owner);
-	p2m_release_waited(node);
-	raw_spin_unlock(&p2m_graph);
-}
-
-/* For a get that did not go straight through, or a node with others below. */
-static noinline int p2m_get_slow(struct p2m_node *node, bool taken,
-				 enum p2m_wait wait, unsigned long ip)
-{
-	static const unsigned int states[] = {
-		[P2M_TRY]		 = TASK_RUNNING,
-		[P2M_WAIT]		 = TASK_UNINTERRUPTIBLE,
-		[P2M_WAIT_KILLABLE]	 = TASK_KILLABLE,
-		[P2M_WAIT_INTERRUPTIBLE] = TASK_INTERRUPTIBLE,
-	};
-	struct p2m_cycle cycle;
+	unsigned int own = p2m_own_above(node);
 	struct p2m_get get = {
 		.task = current,
+		.lock = lock,
 		.want = node,
+		.own = own,
 		.ip = ip,
-		.state = states[wait],
-		.pass_from = P2M_LEVEL_NONE,
-		.cycle = &cycle,
+		.wait = wait,
+		/* All below an own node is the task's, whoever claims above. */
+		.pass_from = own ?: P2M_LEVEL_NONE,
 	};
-	int err = 0;
+	struct p2m_cycle cycle;
+	int err;
 
-	if (!taken && p2m_spin(&get))
-		err = wait == P2M_TRY ? -EBUSY : p2m_wait_own(&get);
-
+	/* Comes before the TAKE, which is a full barrier. */
+	if (node->level)
+		atomic_inc(&lock->claims);
+	err = p2m_own(&get, &cycle);
 	while (!err && node->level) {
-		err = p2m_drain(&get);
+		err = p2m_drain(&get, &cycle);
 		if (!err)
 			break;
 		if (err == -EDEADLK && cycle.closed_by == node &&
-		    !p2m_own_other(node)) {
-			p2m_give_way(&get);
-			err = p2m_wait_own(&get);
-		} else {
-			p2m_release(node, current);
-		}
+		    !p2m_find(node, 0, current, true))
+			err = p2m_wait_own(&get, &cycle, true);
+		else
+			p2m_release(lock, node, current);
 	}
+	if (err && node->level)
+		p2m_no_claim(lock);
 
 	if (err == -EDEADLK) {
-		p2m_count(node, P2M_STAT_deadlocks);
+		atomic_long_inc(&lock->stats[P2M_STAT_deadlocks]);
 		trace_p2m_deadlock(node->gfn, p2m_node_nr(node), cycle.nr, ip);
 		p2m_report_cycle(&cycle);
 	}
+	if (!err && wait != P2M_TRY)
+		lock_acquired(&lock->dep_map, ip);
 	return err;
 }
 
-/* ------------------------------------------------------------------ */
-/* Lockdep: one lock for a guest, for any number of nodes              */
-/* ------------------------------------------------------------------ */
+/* ---- Lockdep: one lock for a guest, for any number of nodes ------- */
 
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
 /*
  * For lockdep, a task holds a guest's lock from its first node to its last.
  * A later get that may wait is an acquisition like the first.  It must not
@@ -1106,8 +1146,8 @@ static void p2m_dep_get(struct p2m_rangelock *lock, struct p2m_node *node,
 			enum p2m_wait wait, unsigned int subclass,
 			unsigned long ip)
 {
-	if (p2m_own_above(node))
-		return;		/* cannot wait */
+	if (!P2M_LOCKDEP || p2m_own_above(node))
+		return;		/* it waits for no holder */
 	if (lock_is_held(&lock->dep_map))
 		lock_release(&lock->dep_map, ip);
 	lock_acquire_exclusive(&lock->dep_map, subclass, wait == P2M_TRY, NULL,
@@ -1117,114 +1157,87 @@ static void p2m_dep_get(struct p2m_rangelock *lock, struct p2m_node *node,
 /* After a put, or a get that failed: is there anything left? */
 static void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip)
 {
-	if (p2m_owner(&lock->all) != current &&
-	    !p2m_find(&lock->all, 0, true) && lock_is_held(&lock->dep_map))
+	if (P2M_LOCKDEP && p2m_owner(&lock->all) != current &&
+	    !p2m_find(&lock->all, 0, current, false) &&
+	    lock_is_held(&lock->dep_map))
 		lock_release(&lock->dep_map, ip);
 }
-#else
-static inline void p2m_dep_get(struct p2m_rangelock *lock,
-			       struct p2m_node *node, enum p2m_wait wait,
-			       unsigned int subclass, unsigned long ip) { }
-static inline void p2m_dep_put(struct p2m_rangelock *lock, unsigned long ip) { }
-#endif
 
-/* ------------------------------------------------------------------ */
-/* Getting and putting one node                                         */
-/* ------------------------------------------------------------------ */
+/* ---- Getting and putting one node --------------------------------- */
 
-/*
- * Like might_sleep(), this finds misuse in kernels that look for it, and is a
- * point of preemption.  But only kernels that look for misuse pay for a call.
- */
-static __always_inline void p2m_might_sleep(enum p2m_wait wait,
-					    struct task_struct *me)
+/* In an interrupt, "the current task" is the one that was interrupted. */
+static inline void p2m_check_context(struct p2m_rangelock *lock,
+				     unsigned long ip)
 {
-	if (wait == P2M_TRY)
-		return;
-	if (IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP))
-		might_sleep();
-	else if (unlikely(test_tsk_need_resched(me)))
-		cond_resched();
+	if (P2M_LOCKDEP)
+		WARN_ONCE(!in_task(), "p2m_rangelock: %s used in an interrupt, at %pS\n",
+			  lock->name, (void *)ip);
 }
 
-static __always_inline int p2m_get_node(struct p2m_rangelock *lock,
-					struct p2m_node *node,
-					enum p2m_wait wait,
-					unsigned int subclass,
-					unsigned long ip)
+static void p2m_got(struct p2m_node *node, unsigned long ip)
 {
-	struct task_struct *me = current;
-	long idle = 0;
-	bool taken;
+	node->ip = ip;
+	node->since = jiffies;
+}
+
+static int p2m_get_node(struct p2m_rangelock *lock, struct p2m_node *node,
+			enum p2m_wait wait, unsigned int subclass,
+			unsigned long ip)
+{
 	int err;
 
-	p2m_might_sleep(wait, me);
-	if (p2m_owner(node) == me) {
-		if (unlikely(node->depth == UINT_MAX))
+	p2m_check_context(lock, ip);
+	if (wait != P2M_TRY) {
+		might_sleep();
+		cond_resched();
+	}
+	if (p2m_owner(node) == current) {
+		if (node->depth == UINT_MAX)
 			return -EOVERFLOW;
 		node->depth++;
 		return 0;
 	}
 
 	p2m_dep_get(lock, node, wait, subclass, ip);
-
-	/* TAKE, CHECK, BACK OFF.  Full barrier: as in p2m_take(). */
-	preempt_disable();
-	taken = atomic_long_try_cmpxchg(&node->owner, &idle, (long)me);
-	if (likely(taken) && unlikely(p2m_claimed(node, NULL))) {
-		p2m_count(node, P2M_STAT_backoffs);
-		p2m_release(node, me);
-		taken = false;
-	}
-	preempt_enable();
-
-	if (unlikely(!taken || node->level)) {
-		err = p2m_get_slow(node, taken, wait, ip);
-		if (err) {
-			p2m_dep_put(lock, ip);
-			return err;
-		}
-	}
-	node->depth = 1;
-	node->ip = ip;
-	node->since = jiffies;
-	return 0;
+	err = p2m_get_slow(lock, node, wait, ip);
+	if (err)
+		p2m_dep_put(lock, ip);
+	else
+		p2m_got(node, ip);
+	return err;
 }
 
-static inline bool p2m_warn_not_held(struct p2m_rangelock *lock,
-				     unsigned long ip, bool held)
+static bool p2m_warn_not_owned(struct p2m_rangelock *lock,
+			       struct p2m_node *node, unsigned long ip)
 {
-	return WARN_ONCE(!held,
+	return WARN_ONCE(!node || p2m_owner(node) != current,
 			 "p2m_rangelock: put of %s by a task that does not hold it, at %pS\n",
 			 lock->name, (void *)ip);
 }
 
-static __always_inline void p2m_put_node(struct p2m_rangelock *lock,
-					 struct p2m_node *node,
-					 unsigned long ip)
+static void p2m_put_node(struct p2m_rangelock *lock, struct p2m_node *node,
+			 unsigned long ip)
 {
-	struct task_struct *me = current;
-
-	if (p2m_warn_not_held(lock, ip, node && p2m_owner(node) == me))
+	p2m_check_context(lock, ip);
+	if (p2m_warn_not_owned(lock, node, ip))
 		return;
-	if (--node->depth)
+	if (node->depth) {
+		node->depth--;
 		return;
+	}
+	p2m_release(lock, node, current);
 	if (node->level)
-		WRITE_ONCE(node->drained, false);
-	p2m_release(node, me);
+		p2m_no_claim(lock);
 	p2m_dep_put(lock, ip);
 }
 
-/* ------------------------------------------------------------------ */
-/* Getting a range: its canonical cover, in ascending order             */
-/* ------------------------------------------------------------------ */
+/* ---- Getting a range: its canonical cover, in ascending order ----- */
 
 /* The chunks of [gfn, gfn + nr): false if there is no such range. */
 static inline bool p2m_chunks(unsigned long gfn, unsigned long nr,
 			      unsigned long *first, unsigned long *end)
 {
-	if (unlikely(gfn >> P2M_GFN_BITS || nr - 1 > ~gfn ||
-		     (gfn + nr - 1) >> P2M_GFN_BITS))
+	if (nr - 1 > ~gfn || (gfn + nr - 1) >> P2M_GFN_BITS)
 		return false;
 	*first = gfn >> P2M_CHUNK_ORDER;
 	*end = ((gfn + nr - 1) >> P2M_CHUNK_ORDER) + 1;
@@ -1232,139 +1245,184 @@ static inline bool p2m_chunks(unsigned long gfn, unsigned long nr,
 }
 
 /* Level of the largest node that starts at @chunk and ends by @end. */
-static inline unsigned int p2m_cover_level(unsigned long chunk,
-					   unsigned long end)
+static unsigned int p2m_cover_level(unsigned long chunk, unsigned long end)
 {
-	unsigned int level = 0;
-	unsigned long size;
+	unsigned long bits = __fls(end - chunk);
 
-	while (level < P2M_MAX_LEVEL - 1) {
-		size = 1UL << p2m_shift(level + 1);
-		if ((chunk & (size - 1)) || end - chunk < size)
-			break;
-		level++;
-	}
-	return level;
+	if (chunk)
+		bits = min(bits, __ffs(chunk));
+	return bits / P2M_FANOUT_BITS;
 }
 
-static inline struct p2m_node *p2m_node_at(struct p2m_rangelock *lock,
-					   unsigned long chunk,
-					   unsigned int level,
-					   enum p2m_wait wait)
-{
-	struct p2m_node *node = p2m_lookup_node(lock, chunk, level);
+/* The nodes of the cover of chunks [@chunk, @end), by first chunk and level */
+#define p2m_for_each_cover(chunk, end, level)				\
+	for (; (chunk) < (end) &&					\
+	       ((level) = p2m_cover_level(chunk, end), true);		\
+	     (chunk) += 1UL << p2m_shift(level))
 
-	if (likely(node))
-		return node;
-	/* The caller can be told -ENOMEM: no task is killed for memory. */
-	return p2m_make_node(lock, chunk, level, __GFP_ACCOUNT | __GFP_NOWARN |
-			     (wait == P2M_TRY ?
-			      GFP_NOWAIT : GFP_KERNEL | __GFP_RETRY_MAYFAIL));
-}
-
-/* Does the current task own every node of the cover of [@chunk, @end)? */
-static bool p2m_own_cover(struct p2m_rangelock *lock, unsigned long chunk,
-			  unsigned long end)
-{
-	struct p2m_node *node;
-	unsigned int level;
-
-	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
-		level = p2m_cover_level(chunk, end);
-		node = p2m_lookup_node(lock, chunk, level);
-		if (!node || p2m_owner(node) != current)
-			return false;
-	}
-	return true;
-}
-
-static noinline void p2m_put_chunks(struct p2m_rangelock *lock,
-				    unsigned long chunk, unsigned long end,
-				    unsigned long ip)
+static void p2m_put_cover(struct p2m_rangelock *lock, unsigned long chunk,
+			  unsigned long end, unsigned long ip)
 {
 	unsigned int level;
 
-	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
-		level = p2m_cover_level(chunk, end);
+	p2m_for_each_cover(chunk, end, level)
 		p2m_put_node(lock, p2m_lookup_node(lock, chunk, level), ip);
-	}
 }
 
 /*
- * Get the first @max_nodes of the cover of chunks [@first, @end).  Returns how
- * many chunks these cover.  The first nodes of a cover are themselves the cover
- * of their range: so they can be put as a range of their own.
+ * Get the first @max_nodes of a range's cover.  Returns how many frames are now
+ * held, or -errno.  The first nodes of a cover are themselves the cover of
+ * their range: so they can be put as a range of their own.
  */
-static noinline long p2m_get_chunks(struct p2m_rangelock *lock,
-				    unsigned long first, unsigned long end,
-				    unsigned long max_nodes,
-				    enum p2m_wait wait, unsigned int subclass,
-				    unsigned long ip)
+static noinline long p2m_get_part(struct p2m_rangelock *lock,
+				  unsigned long gfn, unsigned long nr,
+				  unsigned long max_nodes, enum p2m_wait wait,
+				  unsigned int subclass, unsigned long ip)
 {
-	unsigned long chunk = first;
+	unsigned long first, chunk, end;
 	struct p2m_node *node;
 	unsigned int level;
-	int err;
-
-	for (; chunk < end && max_nodes--; chunk += 1UL << p2m_shift(level)) {
-		level = p2m_cover_level(chunk, end);
-		node = p2m_node_at(lock, chunk, level, wait);
-		err = node ? p2m_get_node(lock, node, wait, subclass, ip) :
-			     -ENOMEM;
-		if (unlikely(err)) {
-			p2m_put_chunks(lock, first, chunk, ip);
-			return err;
-		}
-	}
-	return chunk - first;
-}
-
-static __always_inline int p2m_get_range(struct p2m_rangelock *lock,
-					 unsigned long gfn, unsigned long nr,
-					 enum p2m_wait wait,
-					 unsigned int subclass,
-					 unsigned long ip)
-{
-	struct p2m_node *node;
-	unsigned long first, end;
-	int err;
+	int err = 0;
 
 	if (!p2m_chunks(gfn, nr, &first, &end))
 		return -EINVAL;
-
-	/* Most often it is one chunk, and that chunk is there. */
-	node = end - first == 1 ? p2m_lookup_node(lock, first, 0) : NULL;
-	if (likely(node))
-		err = p2m_get_node(lock, node, wait, subclass, ip);
+	chunk = first;
+	p2m_for_each_cover(chunk, end, level) {
+		if (!max_nodes--)
+			break;
+		node = p2m_make_node(lock, chunk, level, wait);
+		err = node ? p2m_get_node(lock, node, wait, subclass, ip) :
+			     -ENOMEM;
+		if (err)
+			break;
+	}
+	if (err)
+		p2m_put_cover(lock, first, chunk, ip);
 	else
-		err = min(p2m_get_chunks(lock, first, end, ULONG_MAX, wait,
-					 subclass, ip), 0L);
+		nr = min(nr, (chunk << P2M_CHUNK_ORDER) - gfn);
 	trace_p2m_get(lock, gfn, nr, ip, err);
-	return err;
+	return err ?: nr;
+}
+
+static noinline void p2m_put_range(struct p2m_rangelock *lock,
+				   unsigned long gfn, unsigned long nr,
+				   unsigned long ip)
+{
+	unsigned long first, chunk, end;
+	struct p2m_node *node;
+	unsigned int level;
+
+	if (WARN_ON_ONCE(!p2m_chunks(gfn, nr, &first, &end)))
+		return;
+	chunk = first;
+	p2m_for_each_cover(chunk, end, level) {
+		node = p2m_lookup_node(lock, chunk, level);
+		if (p2m_warn_not_owned(lock, node, ip))
+			return;
+	}
+	trace_p2m_put(lock, gfn, nr, ip);
+	p2m_put_cover(lock, first, end, ip);
+}
+
+/* ---- Straight through: one chunk, which nobody else has ----------- */
+
+/* The chunk of [gfn, gfn + nr), if that is one, and is there. */
+static __always_inline struct p2m_node *
+p2m_chunk_of(struct p2m_rangelock *lock, unsigned long gfn, unsigned long nr)
+{
+	if (unlikely(nr - 1 >= P2M_CHUNK_NR - gfn % P2M_CHUNK_NR))
+		return NULL;
+	/* Past the end of the space nothing was ever made. */
+	return p2m_lookup_node(lock, gfn >> P2M_CHUNK_ORDER, 0);
+}
+
+/* Called last, so that what goes straight through saves no registers. */
+static noinline int p2m_get_slowly(struct p2m_rangelock *lock,
+				   unsigned long gfn, unsigned long nr,
+				   enum p2m_wait wait, unsigned int subclass,
+				   unsigned long ip)
+{
+	return min(p2m_get_part(lock, gfn, nr, ULONG_MAX, wait, subclass, ip),
+		   0L);
+}
+
+/* The same, after TAKE: perhaps somebody has a node above. */
+static noinline int p2m_get_again(struct p2m_rangelock *lock,
+				  unsigned long gfn, unsigned long nr,
+				  enum p2m_wait wait, unsigned int subclass,
+				  unsigned long ip)
+{
+	p2m_release(lock, p2m_chunk_of(lock, gfn, nr), current);
+	return p2m_get_slowly(lock, gfn, nr, wait, subclass, ip);
+}
+
+static __always_inline int p2m_get_quick(struct p2m_rangelock *lock,
+					 struct p2m_node *node,
+					 unsigned long gfn, unsigned long nr,
+					 enum p2m_wait wait,
+					 unsigned int subclass)
+{
+	struct task_struct *me = current;
+	long old = 0;
+
+	if (P2M_LOCKDEP || IS_ENABLED(CONFIG_DEBUG_ATOMIC_SLEEP) ||
+	    trace_p2m_get_enabled() || unlikely(!node) ||
+	    (wait != P2M_TRY && unlikely(test_tsk_need_resched(me))))
+		goto slowly;
+	if (p2m_owner(node) == me && likely(node->depth != UINT_MAX)) {
+		node->depth++;
+		return 0;
+	}
+	/* Full barrier: as in p2m_take(). */
+	if (unlikely(!atomic_long_try_cmpxchg(&node->owner, &old, (long)me)))
+		goto slowly;
+	if (unlikely(atomic_read_acquire(&lock->claims)))
+		return p2m_get_again(lock, gfn, nr, wait, subclass, _RET_IP_);
+	p2m_got(node, _RET_IP_);
+	return 0;
+slowly:
+	return p2m_get_slowly(lock, gfn, nr, wait, subclass, _RET_IP_);
+}
+
+/* If this fails, p2m_put_range() has to do it. */
+static __always_inline bool p2m_put_quick(struct p2m_node *node)
+{
+	struct task_struct *me = current;
+	long old = (long)me;
+
+	if (P2M_LOCKDEP || trace_p2m_put_enabled() || unlikely(!node))
+		return false;
+	if (likely(!node->depth))
+		/* As in p2m_release().  Fails if it is not the owner's put. */
+		return atomic_long_try_cmpxchg_release(&node->owner, &old, 0);
+	if (unlikely(p2m_owner(node) != me))
+		return false;
+	node->depth--;
+	return true;
 }
 
 /**
- * __get_p2m() - get exclusive access to [gfn, gfn + nr): all kinds of it
+ * get_p2m_range() - get exclusive access to [gfn, gfn + nr)
  * @lock: the guest's lock
  * @gfn: first frame
  * @nr: number of frames, at least 1
  * @wait: what to do when another task holds some of it
  * @subclass: for lockdep; more than 0 while holding frames of another guest
  *
- * The functions of p2m_rangelock.h are this one with some arguments filled in.
+ * All or nothing.  The caller that needs only a part at a time of a long range
+ * uses get_p2m_step().
  *
  * Context: process context; may sleep unless @wait is P2M_TRY.
- * Return: 0; -EINVAL if @nr is 0 or the range is past 2^P2M_GFN_BITS; -ENOMEM;
- * -EDEADLK; -EOVERFLOW; -EBUSY if @wait is P2M_TRY; -EINTR if it is
- * P2M_WAIT_KILLABLE or P2M_WAIT_INTERRUPTIBLE.  After an error nothing more is
- * held than before.
+ * Return: as get_p2m(); -EINVAL also if @nr is 0; -EBUSY if @wait is P2M_TRY;
+ * -EINTR if it is P2M_WAIT_KILLABLE or P2M_WAIT_INTERRUPTIBLE.
  */
-int __get_p2m(struct p2m_rangelock *lock, unsigned long gfn, unsigned long nr,
-	      enum p2m_wait wait, unsigned int subclass)
+int get_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
+		  unsigned long nr, enum p2m_wait wait, unsigned int subclass)
 {
-	return p2m_get_range(lock, gfn, nr, wait, subclass, _RET_IP_);
+	return p2m_get_quick(lock, p2m_chunk_of(lock, gfn, nr), gfn, nr, wait,
+			     subclass);
 }
-EXPORT_SYMBOL_GPL(__get_p2m);
+EXPORT_SYMBOL_GPL(get_p2m_range);
 
 /**
  * put_p2m_range() - undo one get of [gfn, gfn + nr)
@@ -1374,25 +1432,57 @@ EXPORT_SYMBOL_GPL(__get_p2m);
  *
  * A put of a range that the caller does not hold warns, and changes nothing.
  *
- * Context: the task that got it; may be atomic but not in an interrupt.
+ * Context: the task that got it; may be atomic, as for try_get_p2m().
  */
 void put_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
 		   unsigned long nr)
 {
-	unsigned long first, end;
-
-	if (WARN_ON_ONCE(!p2m_chunks(gfn, nr, &first, &end)))
-		return;
-	trace_p2m_put(lock, gfn, nr, _RET_IP_);
-	if (likely(end - first == 1)) {
-		p2m_put_node(lock, p2m_lookup_node(lock, first, 0), _RET_IP_);
-		return;
-	}
-	if (p2m_warn_not_held(lock, _RET_IP_, p2m_own_cover(lock, first, end)))
-		return;
-	p2m_put_chunks(lock, first, end, _RET_IP_);
+	if (unlikely(!p2m_put_quick(p2m_chunk_of(lock, gfn, nr))))
+		p2m_put_range(lock, gfn, nr, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(put_p2m_range);
+
+/**
+ * get_p2m_hold() - get_p2m() that remembers where the lock of the range is
+ * @hold: for put_p2m_hold(), which so does not have to find it again
+ * @lock: the guest's lock
+ * @gfn: first frame
+ * @order: log2 of the number of frames
+ * @wait: what to do when another task holds some of it
+ *
+ * Context: process context; may sleep unless @wait is P2M_TRY.
+ * Return: as get_p2m_range().
+ */
+int get_p2m_hold(struct p2m_rangelock_hold *hold, struct p2m_rangelock *lock,
+		 unsigned long gfn, unsigned int order, enum p2m_wait wait)
+{
+	unsigned long nr = p2m_nr(order);
+	struct p2m_node *node = p2m_chunk_of(lock, gfn, nr);
+
+	hold->node = node;
+	if (unlikely(!node))
+		*hold = (struct p2m_rangelock_hold){
+			.lock = lock, .gfn = gfn, .nr = nr };
+	return p2m_get_quick(lock, node, gfn, nr, wait, 0);
+}
+EXPORT_SYMBOL_GPL(get_p2m_hold);
+
+/**
+ * put_p2m_hold() - undo one get_p2m_hold()
+ * @hold: as from the get
+ *
+ * Context: as put_p2m_range().
+ */
+void put_p2m_hold(struct p2m_rangelock_hold *hold)
+{
+	struct p2m_node *node = hold->node;
+
+	if (!node)
+		p2m_put_range(hold->lock, hold->gfn, hold->nr, _RET_IP_);
+	else if (unlikely(!p2m_put_quick(node)))
+		p2m_put_range(p2m_lock_of(node), node->gfn, 1, _RET_IP_);
+}
+EXPORT_SYMBOL_GPL(put_p2m_hold);
 
 /**
  * get_p2m_step() - get the first part of a long range
@@ -1401,45 +1491,38 @@ EXPORT_SYMBOL_GPL(put_p2m_range);
  * @nr: number of frames, at least 1
  * @max_nodes: how many nodes of the tree to take at the most, at least 1
  * @wait: what to do when another task holds some of it
+ * @subclass: for lockdep; more than 0 while holding frames of another guest
  *
  * The caller works on the part, puts it with put_p2m_range(), and goes on from
  * its end.  So nobody has to wait for all of the range.
  *
  * Context: process context; may sleep unless @wait is P2M_TRY.
  * Return: how many frames, from @gfn on, are now held: @nr, or fewer; an error
- * as for __get_p2m(); -EINVAL also if @max_nodes is 0.
+ * as of get_p2m_range(); -EINVAL also if @max_nodes is 0.
  */
 long get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
-		  unsigned long nr, unsigned int max_nodes, enum p2m_wait wait)
+		  unsigned long nr, unsigned int max_nodes, enum p2m_wait wait,
+		  unsigned int subclass)
 {
-	unsigned long first, end, held;
-	long got;
-
-	if (!max_nodes || !p2m_chunks(gfn, nr, &first, &end))
+	if (!max_nodes)
 		return -EINVAL;
-
-	got = p2m_get_chunks(lock, first, end, max_nodes, wait, 0, _RET_IP_);
-	if (got < 0) {
-		trace_p2m_get(lock, gfn, nr, _RET_IP_, got);
-		return got;
-	}
-	held = min(nr, ((first + got) << P2M_CHUNK_ORDER) - gfn);
-	trace_p2m_get(lock, gfn, held, _RET_IP_, 0);
-	return held;
+	return p2m_get_part(lock, gfn, nr, max_nodes, wait, subclass, _RET_IP_);
 }
 EXPORT_SYMBOL_GPL(get_p2m_step);
 
 /**
- * __get_p2m_all() - get exclusive access to the whole guest: all kinds of it
+ * get_p2m_all() - get exclusive access to the whole guest
  * @lock: the guest's lock
  * @wait: what to do when another task holds some of it
  * @subclass: for lockdep; more than 0 while holding frames of another guest
  *
+ * Costs one look at each chunk of each GB in which one was ever got: 2 ms a TB.
+ *
  * Context: process context; may sleep unless @wait is P2M_TRY.
- * Return: as __get_p2m(), but never -EINVAL or -ENOMEM.
+ * Return: as get_p2m_range(), but never -EINVAL or -ENOMEM.
  */
-int __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
-		  unsigned int subclass)
+int get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
+		unsigned int subclass)
 {
 	int err;
 
@@ -1447,7 +1530,7 @@ int __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
 	trace_p2m_get(lock, 0, p2m_node_nr(&lock->all), _RET_IP_, err);
 	return err;
 }
-EXPORT_SYMBOL_GPL(__get_p2m_all);
+EXPORT_SYMBOL_GPL(get_p2m_all);
 
 /**
  * put_p2m_all() - undo one get_p2m_all()
@@ -1462,99 +1545,28 @@ void put_p2m_all(struct p2m_rangelock *lock)
 }
 EXPORT_SYMBOL_GPL(put_p2m_all);
 
-/**
- * get_p2m_two() - get ranges of two guests, or two ranges of one
- * @lock1: one guest's lock
- * @gfn1: first frame there
- * @lock2: another guest's lock, or the same
- * @gfn2: first frame there
- * @order: log2 of the number of frames, in both
- *
- * Two tasks that name the guests in different order do not deadlock.
- *
- * Context: process context; may sleep.
- * Return: as __get_p2m() with P2M_WAIT.
- */
-int get_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
-		struct p2m_rangelock *lock2, unsigned long gfn2,
-		unsigned int order)
-{
-	unsigned long nr = p2m_nr(order);
-	int err;
+/* ---- Asking ------------------------------------------------------- */
 
-	/* By guest, and within one guest by frame. */
-	if (lock1 > lock2 || (lock1 == lock2 && gfn1 > gfn2)) {
-		swap(lock1, lock2);
-		swap(gfn1, gfn2);
+/* A node around @chunk that the current task owns, or NULL. */
+static struct p2m_node *p2m_own_around(struct p2m_rangelock *lock,
+				       unsigned long chunk)
+{
+	struct p2m_node *node;
+	unsigned int level;
+
+	for (level = 0; level <= P2M_MAX_LEVEL; level++) {
+		node = p2m_lookup_node(lock, chunk, level);
+		if (node && p2m_owner(node) == current)
+			return node;
 	}
-	err = p2m_get_range(lock1, gfn1, nr, P2M_WAIT, 0, _RET_IP_);
-	if (err)
-		return err;
-	err = p2m_get_range(lock2, gfn2, nr, P2M_WAIT, lock1 != lock2,
-			    _RET_IP_);
-	if (err)
-		put_p2m_range(lock1, gfn1, nr);
-	return err;
-}
-EXPORT_SYMBOL_GPL(get_p2m_two);
-
-/**
- * put_p2m_two() - undo one get_p2m_two()
- * @lock1: as given to the get
- * @gfn1: as given to the get
- * @lock2: as given to the get
- * @gfn2: as given to the get
- * @order: as given to the get
- *
- * Context: as put_p2m_range().
- */
-void put_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
-		 struct p2m_rangelock *lock2, unsigned long gfn2,
-		 unsigned int order)
-{
-	put_p2m_range(lock1, gfn1, p2m_nr(order));
-	put_p2m_range(lock2, gfn2, p2m_nr(order));
-}
-EXPORT_SYMBOL_GPL(put_p2m_two);
-
-/* ------------------------------------------------------------------ */
-/* Asking                                                              */
-/* ------------------------------------------------------------------ */
-
-/* The lowest node there is around @chunk, not below @level. */
-static struct p2m_node *p2m_nearest(struct p2m_rangelock *lock,
-				    unsigned long chunk, unsigned int level)
-{
-	struct p2m_node *node = NULL;
-
-	while (!node && level < P2M_MAX_LEVEL)
-		node = p2m_lookup_node(lock, chunk, level++);
-	return node ?: &lock->all;
-}
-
-/* Does the current task hold all of the node of @level at @chunk? */
-static bool p2m_node_held(struct p2m_rangelock *lock, unsigned long chunk,
-			  unsigned int level)
-{
-	struct p2m_node *node = p2m_nearest(lock, chunk, level);
-	unsigned long i;
-
-	if (p2m_owner(node) == current || p2m_own_above(node))
-		return true;
-	if (!level || node->level != level)
-		return false;
-	for (i = 0; i < P2M_FANOUT; i++)
-		if (!p2m_node_held(lock, chunk + (i << p2m_shift(level - 1)),
-				   level - 1))
-			return false;
-	return true;
+	return p2m_owner(&lock->all) == current ? &lock->all : NULL;
 }
 
 /**
  * p2m_held() - does the current task hold all of [gfn, gfn + 2^order)?
  * @lock: the guest's lock
  * @gfn: first frame
- * @order: log2 of the number of frames
+ * @order: log2 of the number of frames; P2M_GFN_BITS for the whole guest
  *
  * For assertions.  It does not matter by which gets the range is held.
  *
@@ -1564,65 +1576,32 @@ static bool p2m_node_held(struct p2m_rangelock *lock, unsigned long chunk,
 bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn, unsigned int order)
 {
 	unsigned long chunk, end;
-	unsigned int level;
+	struct p2m_node *node;
 
 	if (!p2m_chunks(gfn, p2m_nr(order), &chunk, &end))
 		return false;
-	for (; chunk < end; chunk += 1UL << p2m_shift(level)) {
-		level = p2m_cover_level(chunk, end);
-		if (!p2m_node_held(lock, chunk, level))
+	while (chunk < end) {
+		node = p2m_own_around(lock, chunk);
+		if (!node)
 			return false;
+		chunk = (node->gfn + p2m_node_nr(node)) >> P2M_CHUNK_ORDER;
 	}
 	return true;
 }
 EXPORT_SYMBOL_GPL(p2m_held);
 
-/**
- * p2m_held_all() - does the current task hold the whole guest?
- * @lock: the guest's lock
- *
- * Context: any task.
- * Return: whether it does, by get_p2m_all().
- */
-bool p2m_held_all(struct p2m_rangelock *lock)
-{
-	return p2m_owner(&lock->all) == current;
-}
-EXPORT_SYMBOL_GPL(p2m_held_all);
-
-/**
- * p2m_rangelock_stat() - how often a get could not go straight through
- * @lock: the guest's lock
- * @stat: in which way
- *
- * Context: any.
- * Return: how often since the lock was initialised.  Some events that happen
- * meanwhile on other CPUs may be missing.
- */
-unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
-				 enum p2m_rangelock_stat stat)
-{
-	unsigned long sum = 0;
-	int cpu;
-
-	for_each_possible_cpu(cpu)
-		sum += READ_ONCE(per_cpu_ptr(lock->stats, cpu)->count[stat]);
-	return sum;
-}
-EXPORT_SYMBOL_GPL(p2m_rangelock_stat);
-
-/* ------------------------------------------------------------------ */
-/* /sys/kernel/debug/p2m_rangelock/held: who holds what, who waits      */
-/* ------------------------------------------------------------------ */
+/* ---- /sys/kernel/debug/p2m_rangelock/held: who holds what, who waits  */
 
 static DEFINE_MUTEX(p2m_locks_mutex);
 static LIST_HEAD(p2m_locks);
 static struct dentry *p2m_debugfs;
 
-static void p2m_show_node(struct seq_file *m, struct p2m_rangelock *lock,
-			  struct p2m_node *node)
+static void p2m_show_holders(struct seq_file *m, struct p2m_rangelock *lock,
+			     struct p2m_node *node)
 {
+	struct p2m_node *table = p2m_table(READ_ONCE(node->below));
 	struct task_struct *owner;
+	unsigned int i;
 
 	/* As in p2m_owner_running(). */
 	rcu_read_lock();
@@ -1631,92 +1610,75 @@ static void p2m_show_node(struct seq_file *m, struct p2m_rangelock *lock,
 		seq_printf(m, "%s [%#lx, +%#lx) held by %s/%d for %u ms, %u deep, from %pS\n",
 			   lock->name, node->gfn, p2m_node_nr(node),
 			   owner->comm, owner->pid,
-			   jiffies_to_msecs(jiffies - READ_ONCE(node->since)),
-			   READ_ONCE(node->depth), (void *)READ_ONCE(node->ip));
+			   jiffies_to_msecs((u32)jiffies -
+					    READ_ONCE(node->since)),
+			   READ_ONCE(node->depth) + 1,
+			   (void *)READ_ONCE(node->ip));
 	rcu_read_unlock();
+
+	for (i = 0; table && i < P2M_FANOUT; i++)
+		p2m_show_holders(m, lock, &table[i]);
+	if (node->level)
+		cond_resched();
 }
 
-static void p2m_show_table(struct seq_file *m, struct p2m_rangelock *lock,
-			   struct p2m_table *table)
-{
-	struct p2m_node *page;
-	struct p2m_table *child;
-	unsigned int i;
-
-	p2m_show_node(m, lock, &table->node);
-	for (i = 0; table->node.level > 1 && i < P2M_FANOUT; i++) {
-		child = READ_ONCE(table->slots[i]);
-		if (child)
-			p2m_show_table(m, lock, child);
-	}
-	for (i = 0; table->node.level == 1 && i < P2M_FANOUT; i++) {
-		page = READ_ONCE(table->slots[i / P2M_CHUNKS_PER_PAGE]);
-		if (page)
-			p2m_show_node(m, lock, page + i % P2M_CHUNKS_PER_PAGE);
-	}
-	cond_resched();
-}
-
-static void p2m_show_waiters(struct seq_file *m)
+/* The @n-th get in @bucket; its lock is not held while it is printed. */
+static bool p2m_describe_nth(struct p2m_waiting *bucket, unsigned int n,
+			     char *text)
 {
 	struct p2m_get *get;
-	unsigned int i;
 
-	raw_spin_lock(&p2m_graph);
-	hash_for_each(p2m_waiting, i, get, hash)
-		seq_printf(m, "%s [%#lx, +%#lx) waited for by %s/%d for %u ms, from %pS\n",
-			   p2m_lock_of(get->on)->name, get->on->gfn,
-			   p2m_node_nr(get->on), get->task->comm,
-			   get->task->pid,
-			   jiffies_to_msecs(jiffies - get->since),
-			   (void *)get->ip);
-	raw_spin_unlock(&p2m_graph);
+	raw_spin_lock(&bucket->lock);
+	hlist_for_each_entry(get, &bucket->gets, hash)
+		if (!n--)
+			break;
+	if (get)
+		p2m_describe(get, text);
+	raw_spin_unlock(&bucket->lock);
+	return get;
+}
+
+static void p2m_show_waiters(struct seq_file *m, struct p2m_waiting *bucket)
+{
+	char text[P2M_TEXT];
+	unsigned int n;
+
+	for (n = 0; p2m_describe_nth(bucket, n, text); n++)
+		seq_printf(m, "%s\n", text);
 }
 
 static int held_show(struct seq_file *m, void *unused)
 {
 	struct p2m_rangelock *lock;
-	struct p2m_table *root;
+	unsigned int i;
 
 	mutex_lock(&p2m_locks_mutex);
-	list_for_each_entry(lock, &p2m_locks, link) {
-		p2m_show_node(m, lock, &lock->all);
-		root = READ_ONCE(lock->root);
-		if (root)
-			p2m_show_table(m, lock, root);
-	}
-	p2m_show_waiters(m);
+	list_for_each_entry(lock, &p2m_locks, link)
+		p2m_show_holders(m, lock, &lock->all);
 	mutex_unlock(&p2m_locks_mutex);
+	for (i = 0; i < ARRAY_SIZE(p2m_waiting); i++)
+		p2m_show_waiters(m, &p2m_waiting[i]);
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(held);
 
-/* ------------------------------------------------------------------ */
-/* Beginning and end                                                   */
-/* ------------------------------------------------------------------ */
+/* ---- Beginning and end -------------------------------------------- */
 
-int __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
-			 const char *class, struct lock_class_key *key)
+void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
+			  const char *class, struct lock_class_key *key)
 {
 	BUILD_BUG_ON(sizeof(struct p2m_node) != SMP_CACHE_BYTES);
-	BUILD_BUG_ON(P2M_CHUNKS_PER_PAGE > P2M_FANOUT);
 
-	memset(lock, 0, sizeof(*lock));
-	lock->stats = alloc_percpu_gfp(struct p2m_rangelock_stats,
-				       GFP_KERNEL_ACCOUNT);
-	if (!lock->stats)
-		return -ENOMEM;
-	p2m_node_init(&lock->all, NULL, 0, P2M_LEVEL_ALL);
-	raw_spin_lock_init(&lock->grow);
-	lock->name = name;
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	*lock = (struct p2m_rangelock){
+		.all.level = P2M_LEVEL_ALL,
+		.name = name,
+	};
+	raw_spin_lock_init(&lock->queues);
 	debug_check_no_locks_freed((void *)lock, sizeof(*lock));
 	lockdep_init_map(&lock->dep_map, class, key, 0);
-#endif
 	mutex_lock(&p2m_locks_mutex);
 	list_add_tail(&lock->link, &p2m_locks);
 	mutex_unlock(&p2m_locks_mutex);
-	return 0;
 }
 EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
 
@@ -1725,8 +1687,8 @@ EXPORT_SYMBOL_GPL(__p2m_rangelock_init);
  * @lock: the lock
  *
  * The caller makes sure that nobody uses @lock.  If something is still held,
- * this warns and leaks the tree.  A lock that could not be made, or is all
- * zeroes, has nothing to free.
+ * this warns and leaves the tree; another call, when nothing is held any more,
+ * frees it.  A lock that is all zeroes has nothing to free.
  *
  * Context: process context; may sleep.
  */
@@ -1734,26 +1696,28 @@ void p2m_rangelock_destroy(struct p2m_rangelock *lock)
 {
 	struct p2m_node *held = &lock->all;
 
-	if (!lock->stats)
+	if (!lock->name)
 		return;
 	mutex_lock(&p2m_locks_mutex);
-	list_del(&lock->link);
+	list_del_init(&lock->link);
 	mutex_unlock(&p2m_locks_mutex);
 
 	if (!p2m_owner(held)) {
-		held = p2m_find(&lock->all, 0, true);
+		held = p2m_find(&lock->all, 0, current, true);
 		if (!held)
-			held = p2m_find(&lock->all, 0, false);
+			held = p2m_find(&lock->all, 0, NULL, true);
 	}
 	if (WARN(held, "p2m_rangelock: %s destroyed while [%#lx, +%#lx) is held by %p, from %pS\n",
 		 lock->name, held->gfn, p2m_node_nr(held), p2m_owner(held),
 		 (void *)held->ip))
 		return;
-	if (lock->root)
-		p2m_table_free(lock->root);
-	lock->root = NULL;
-	free_percpu(lock->stats);
-	lock->stats = NULL;
+	/* A task that has met a waiter here may look: see p2m_judge(). */
+	if (lock->last_ticket)
+		synchronize_rcu();
+	if (lock->all.below)
+		p2m_table_free(lock->all.below);
+	lock->all.below = 0;
+	lock->name = NULL;
 }
 EXPORT_SYMBOL_GPL(p2m_rangelock_destroy);
 

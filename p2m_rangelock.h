@@ -20,25 +20,26 @@
  *
  *  - Exclusive.  Until the matching put, no other task's get of an overlapping
  *    range returns.  The unit is the chunk, 2 MB: a smaller range holds its
- *    whole chunk.  Tasks in different chunks never wait for each other, and
- *    neither writes a cache line that the other one reads.
+ *    whole chunk.  Tasks in different chunks never wait for each other.  As long
+ *    as no task waits or gets a larger node, neither writes a cache line that
+ *    the other one reads.
  *  - Any range.  Large aligned ranges are held by nodes of the tree (1 GB,
  *    512 GB, ...), not chunk by chunk.  Other ranges are held as their
  *    canonical cover: the fewest nodes that make them up, taken in ascending
  *    order.
  *  - Recursive.  A holder may get any range that overlaps the ranges that it
  *    holds, and may put them in any order.  A put undoes its own get and
- *    nothing else.
+ *    nothing else.  A get of a part of a held node waits for no other holder.
  *  - No silent deadlock.  If the wait of a get would close a cycle of waiting
  *    tasks, over any number of guests, the get gives back all that it has taken
  *    and returns -EDEADLK.  A wait behind a wide get counts as a wait for it.
- *    A task that holds nothing is never refused an aligned range or the whole
- *    guest.
+ *    A task that holds nothing is never refused a range that is one node (all
+ *    of a chunk or less, of 1 GB, ...), or the whole guest by get_p2m_all().
  *  - Fair.  Waiters are served in order of arrival, except for the short spin
  *    of a running task.  A wide get is not starved by narrow ones or the other
- *    way round.  If a wide get waits for a node, a task that already holds
- *    something under this node may go on taking more there: the wide get has to
- *    wait for that task anyway.
+ *    way round, unless the luck of the scheduler starves it.  If a wide get and
+ *    a task that already holds something below its node wait for each other, the
+ *    task may take more there: the wide get has to wait for that task anyway.
  *  - No known maximum.  The tree grows with the frames that are used.
  *
  * A task must not make a get while it holds something that a present holder may
@@ -53,8 +54,15 @@
 #include <linux/compiler.h>
 #include <linux/list.h>
 #include <linux/lockdep.h>
+#include <linux/minmax.h>
+#include <linux/rbtree_types.h>
+#include <linux/sched.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
+
+#ifndef CONFIG_64BIT
+#error "p2m_rangelock: a gfn has up to 52 bits: this needs a 64-bit kernel"
+#endif
 
 /** P2M_CHUNK_ORDER - log2 of the frames in a chunk, the unit of exclusion */
 #define P2M_CHUNK_ORDER		9
@@ -69,24 +77,25 @@
  * @P2M_WAIT_INTERRUPTIBLE: sleep, but return -EINTR on any signal
  */
 enum p2m_wait {
-	P2M_TRY,
-	P2M_WAIT,
-	P2M_WAIT_KILLABLE,
-	P2M_WAIT_INTERRUPTIBLE,
+	P2M_TRY			= TASK_RUNNING,
+	P2M_WAIT		= TASK_UNINTERRUPTIBLE,
+	P2M_WAIT_KILLABLE	= TASK_KILLABLE,
+	P2M_WAIT_INTERRUPTIBLE	= TASK_INTERRUPTIBLE,
 };
 
 /**
  * struct p2m_node - the lock of one aligned range: a chunk, 1 GB, ..., all
  * @owner: the task that has the node, and the P2M_* flag bits; 0 when idle
- * @depth: gets by @owner that have not been put; touched by @owner alone
+ * @depth: gets by @owner after its first; changed by @owner alone
  * @passes: how often a task took something below while this was claimed
  * @waiters: the gets that wait for @owner to go, in order of arrival
  * @parent: the node around this one
+ * @below: a table of 512 nodes; in the low bits 9 * their level; 0 if none
  * @gfn: the first frame
  * @ip: the code that got it
  * @since: jiffies when it was got
  * @level: order = P2M_CHUNK_ORDER + 9 * @level
- * @drained: @owner is alone below; set and cleared by @owner
+ * @spinning: a task spins for it
  *
  * One node fills one cache line, so that neighbours do not share any.
  */
@@ -94,24 +103,19 @@ struct p2m_node {
 	atomic_long_t		owner;
 	unsigned int		depth;
 	atomic_t		passes;
-	struct hlist_head	waiters;
+	struct rb_root		waiters;
 	struct p2m_node		*parent;
+	unsigned long		below;
 	unsigned long		gfn;
 	unsigned long		ip;
-	unsigned long		since;
+	u32			since;
 	u8			level;
-	bool			drained;
+	u8			spinning;
 } ____cacheline_aligned;
 
-struct p2m_table;
-
 /*
- * How often a get could not go straight through, by kind:
- *	waits		slept
- *	deadlocks	was refused with -EDEADLK
- *	interrupted	was ended by a signal
- *	backoffs	took a node, and gave it back for the claim above it
- *	passes		took a node past the claim of a waiting wide get
+ * How a get may not go straight through: it slept, was refused with -EDEADLK,
+ * was ended by a signal, met another task's claim above, or went past it.
  */
 #define P2M_RANGELOCK_STATS(x)						\
 	x(waits) x(deadlocks) x(interrupted) x(backoffs) x(passes)
@@ -125,52 +129,58 @@ enum p2m_rangelock_stat {
 };
 
 /**
- * struct p2m_rangelock_stats - one CPU's share of the counters
- * @count: each of P2M_RANGELOCK_STATS
- */
-struct p2m_rangelock_stats {
-	unsigned long	count[P2M_NR_STATS];
-};
-
-/**
  * struct p2m_rangelock - the lock of one guest's p2m
  * @all: the node above every other, which get_p2m_all() takes
- * @root: the table of the highest level there is so far
- * @grow: held to put a new table above @root
- * @stats: each CPU's counters; only for gets that do not go straight through
+ * @claims: why a get of a chunk must look at the nodes above: gets of these
+ * nodes, from the first try to the put, and HANDOFFs there
  * @name: for reports
  * @link: in the list of all locks, for debugfs
+ * @queues: the lock of the queues of all nodes; also held to make the tree higher
+ * @last_ticket: of the last get that had to wait
+ * @stats: only of gets that do not go straight through
  * @dep_map: for lockdep
  */
 struct p2m_rangelock {
 	struct p2m_node			all;
-	struct p2m_table		*root;
-	raw_spinlock_t			grow;
-	struct p2m_rangelock_stats __percpu *stats;
+	atomic_t			claims;
 	const char			*name;
 	struct list_head		link;
-#ifdef CONFIG_DEBUG_LOCK_ALLOC
+	raw_spinlock_t			queues ____cacheline_aligned_in_smp;
+	u64				last_ticket;
+	atomic_long_t			stats[P2M_NR_STATS];
 	struct lockdep_map		dep_map;
-#endif
 };
 
-int __must_check __p2m_rangelock_init(struct p2m_rangelock *lock,
-				      const char *name, const char *class,
-				      struct lock_class_key *key);
+/**
+ * struct p2m_rangelock_hold - a range that is held: see get_p2m_hold()
+ * @node: the chunk, if it is only one that was there already; or NULL
+ * @lock: without @node: the guest's lock
+ * @gfn: without @node: the first frame
+ * @nr: without @node: how many
+ * @err: of CLASS(p2m_hold, name)(lock, gfn, order, wait): 0 if the range is
+ * held until @name goes out of scope; or the error of get_p2m_hold()
+ */
+struct p2m_rangelock_hold {
+	struct p2m_node		*node;
+	struct p2m_rangelock	*lock;
+	unsigned long		gfn;
+	unsigned long		nr;
+	int			err;
+};
+
+void __p2m_rangelock_init(struct p2m_rangelock *lock, const char *name,
+			  const char *class, struct lock_class_key *key);
 void p2m_rangelock_destroy(struct p2m_rangelock *lock);
-unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
-				 enum p2m_rangelock_stat stat);
 
 /**
  * p2m_rangelock_init() - make a lock with nothing held
  * @lock: the lock
- * @name: the name of @lock in its own reports; must outlive @lock
+ * @name: the name of @lock in its own reports, not NULL; must outlive @lock
  *
  * All locks initialised at one place in the source are one class for lockdep.
  * Until p2m_rangelock_destroy() the lock is in a list of all locks.
  *
  * Context: process context; may sleep.
- * Return: 0; or -ENOMEM, and then there is no lock.
  */
 #define p2m_rangelock_init(lock, name)					\
 	__p2m_rangelock_init(lock, name, #lock, ({			\
@@ -179,30 +189,38 @@ unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
 		&__key;							\
 	}))
 
-int __must_check __get_p2m(struct p2m_rangelock *lock, unsigned long gfn,
-			   unsigned long nr, enum p2m_wait wait,
-			   unsigned int subclass);
+int __must_check get_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
+			       unsigned long nr, enum p2m_wait wait,
+			       unsigned int subclass);
+long __must_check get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
+			       unsigned long nr, unsigned int max_nodes,
+			       enum p2m_wait wait, unsigned int subclass);
 void put_p2m_range(struct p2m_rangelock *lock, unsigned long gfn,
 		   unsigned long nr);
 
-int __must_check __get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
-			       unsigned int subclass);
+int __must_check get_p2m_hold(struct p2m_rangelock_hold *hold,
+			      struct p2m_rangelock *lock, unsigned long gfn,
+			      unsigned int order, enum p2m_wait wait);
+void put_p2m_hold(struct p2m_rangelock_hold *hold);
+
+#ifdef DEFINE_CLASS	/* <linux/cleanup.h>, since 6.5 */
+DEFINE_CLASS(p2m_hold, struct p2m_rangelock_hold,
+	     _T.err ? (void)0 : put_p2m_hold(&_T),
+	     ({
+		struct p2m_rangelock_hold hold;
+
+		hold.err = get_p2m_hold(&hold, lock, gfn, order, wait);
+		hold;
+	     }), struct p2m_rangelock *lock, unsigned long gfn,
+	     unsigned int order, enum p2m_wait wait)
+#endif
+
+int __must_check get_p2m_all(struct p2m_rangelock *lock, enum p2m_wait wait,
+			     unsigned int subclass);
 void put_p2m_all(struct p2m_rangelock *lock);
-
-long __must_check get_p2m_step(struct p2m_rangelock *lock, unsigned long gfn,
-			       unsigned long nr, unsigned int max_nodes,
-			       enum p2m_wait wait);
-
-int __must_check get_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
-			     struct p2m_rangelock *lock2, unsigned long gfn2,
-			     unsigned int order);
-void put_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
-		 struct p2m_rangelock *lock2, unsigned long gfn2,
-		 unsigned int order);
 
 bool p2m_held(struct p2m_rangelock *lock, unsigned long gfn,
 	      unsigned int order);
-bool p2m_held_all(struct p2m_rangelock *lock);
 
 /* Frames in a range of this order; 0 if too many: no get accepts that. */
 static inline unsigned long p2m_nr(unsigned int order)
@@ -224,45 +242,13 @@ static inline unsigned long p2m_nr(unsigned int order)
  * -EDEADLK if waiting would close a cycle of waiting tasks;
  * -ENOMEM if the tree could not grow;
  * -EINVAL if the range is past 2^P2M_GFN_BITS;
- * -EOVERFLOW if the caller has got the same range 2^32 - 1 times.
+ * -EOVERFLOW if the caller has got the same range 2^32 times.
  * After an error nothing more is held than before.
  */
 static inline int __must_check get_p2m(struct p2m_rangelock *lock,
 				       unsigned long gfn, unsigned int order)
 {
-	return __get_p2m(lock, gfn, p2m_nr(order), P2M_WAIT, 0);
-}
-
-/**
- * get_p2m_killable() - get_p2m() that a fatal signal ends
- * @lock: the guest's lock
- * @gfn: first frame
- * @order: log2 of the number of frames
- *
- * Context: process context; may sleep.
- * Return: as get_p2m(); -EINTR on a fatal signal.
- */
-static inline int __must_check get_p2m_killable(struct p2m_rangelock *lock,
-						unsigned long gfn,
-						unsigned int order)
-{
-	return __get_p2m(lock, gfn, p2m_nr(order), P2M_WAIT_KILLABLE, 0);
-}
-
-/**
- * get_p2m_interruptible() - get_p2m() that any signal ends
- * @lock: the guest's lock
- * @gfn: first frame
- * @order: log2 of the number of frames
- *
- * Context: process context; may sleep.
- * Return: as get_p2m(); -EINTR on a signal.
- */
-static inline int __must_check
-get_p2m_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
-		      unsigned int order)
-{
-	return __get_p2m(lock, gfn, p2m_nr(order), P2M_WAIT_INTERRUPTIBLE, 0);
+	return get_p2m_range(lock, gfn, p2m_nr(order), P2M_WAIT, 0);
 }
 
 /**
@@ -271,9 +257,9 @@ get_p2m_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
  * @gfn: first frame
  * @order: log2 of the number of frames
  *
- * Context: a task's; may be atomic, but not in an interrupt.
- * PREEMPT_RT has no memory for an atomic caller: there it gets -ENOMEM if
- * nobody has got anything in that place before.
+ * Context: a task's; may be atomic, but not in an interrupt, nor with interrupts
+ * or bottom halves off, nor under a lock that an interrupt takes.  If nobody has
+ * got anything in that GB before, -ENOMEM is likely, and certain on PREEMPT_RT.
  * Return: as get_p2m() but never -EDEADLK; -EBUSY if another task holds some
  * of the range, waits for it, or is trying to get it at this instant: of two
  * calls that overlap, both may fail.
@@ -282,7 +268,7 @@ static inline int __must_check try_get_p2m(struct p2m_rangelock *lock,
 					   unsigned long gfn,
 					   unsigned int order)
 {
-	return __get_p2m(lock, gfn, p2m_nr(order), P2M_TRY, 0);
+	return get_p2m_range(lock, gfn, p2m_nr(order), P2M_TRY, 0);
 }
 
 /**
@@ -302,7 +288,7 @@ static inline int __must_check get_p2m_nested(struct p2m_rangelock *lock,
 					      unsigned int order,
 					      unsigned int subclass)
 {
-	return __get_p2m(lock, gfn, p2m_nr(order), P2M_WAIT, subclass);
+	return get_p2m_range(lock, gfn, p2m_nr(order), P2M_WAIT, subclass);
 }
 
 /**
@@ -311,65 +297,12 @@ static inline int __must_check get_p2m_nested(struct p2m_rangelock *lock,
  * @gfn: as given to the get
  * @order: as given to the get
  *
- * A put of a range that the caller does not hold warns, and changes nothing.
- *
- * Context: the task that got it; may be atomic but not in an interrupt.
+ * Context: as put_p2m_range().
  */
 static inline void put_p2m(struct p2m_rangelock *lock, unsigned long gfn,
 			   unsigned int order)
 {
 	put_p2m_range(lock, gfn, p2m_nr(order));
-}
-
-/**
- * get_p2m_range() - get exclusive access to [gfn, gfn + nr)
- * @lock: the guest's lock
- * @gfn: first frame
- * @nr: number of frames, at least 1
- *
- * All or nothing.  If a part of a long range at a time is enough, see
- * get_p2m_step().
- *
- * Context: process context; may sleep.
- * Return: as get_p2m(); -EINVAL also if @nr is 0.
- */
-static inline int __must_check get_p2m_range(struct p2m_rangelock *lock,
-					     unsigned long gfn,
-					     unsigned long nr)
-{
-	return __get_p2m(lock, gfn, nr, P2M_WAIT, 0);
-}
-
-/**
- * get_p2m_range_interruptible() - get_p2m_range() that any signal ends
- * @lock: the guest's lock
- * @gfn: first frame
- * @nr: number of frames, at least 1
- *
- * Context: process context; may sleep.
- * Return: as get_p2m_range(); -EINTR on a signal.
- */
-static inline int __must_check
-get_p2m_range_interruptible(struct p2m_rangelock *lock, unsigned long gfn,
-			    unsigned long nr)
-{
-	return __get_p2m(lock, gfn, nr, P2M_WAIT_INTERRUPTIBLE, 0);
-}
-
-/**
- * get_p2m_range_killable() - get_p2m_range() that a fatal signal ends
- * @lock: the guest's lock
- * @gfn: first frame
- * @nr: number of frames, at least 1
- *
- * Context: process context; may sleep.
- * Return: as get_p2m_range(); -EINTR on a fatal signal.
- */
-static inline int __must_check
-get_p2m_range_killable(struct p2m_rangelock *lock, unsigned long gfn,
-		       unsigned long nr)
-{
-	return __get_p2m(lock, gfn, nr, P2M_WAIT_KILLABLE, 0);
 }
 
 /**
@@ -383,7 +316,7 @@ get_p2m_range_killable(struct p2m_rangelock *lock, unsigned long gfn,
 static inline int __must_check get_p2m_gfn(struct p2m_rangelock *lock,
 					   unsigned long gfn)
 {
-	return __get_p2m(lock, gfn, 1, P2M_WAIT, 0);
+	return get_p2m_range(lock, gfn, 1, P2M_WAIT, 0);
 }
 
 /**
@@ -391,7 +324,7 @@ static inline int __must_check get_p2m_gfn(struct p2m_rangelock *lock,
  * @lock: the guest's lock
  * @gfn: as given to the get
  *
- * Context: as put_p2m().
+ * Context: as put_p2m_range().
  */
 static inline void put_p2m_gfn(struct p2m_rangelock *lock, unsigned long gfn)
 {
@@ -399,30 +332,74 @@ static inline void put_p2m_gfn(struct p2m_rangelock *lock, unsigned long gfn)
 }
 
 /**
- * get_p2m_all() - get exclusive access to the whole guest
- * @lock: the guest's lock
+ * get_p2m_two() - get ranges of two guests, or two ranges of one
+ * @lock1: one guest's lock
+ * @gfn1: first frame there
+ * @lock2: another guest's lock, or the same
+ * @gfn2: first frame there
+ * @order: log2 of the number of frames, in both
+ * @wait: what to do when another task holds some of it
  *
- * Costs one look at each chunk that was ever got, and nothing for others.
+ * Two tasks that name the guests in different order do not deadlock.  For two
+ * ranges of one guest this holds up to P2M_CHUNK_ORDER; above, see -EDEADLK.
  *
- * Context: process context; may sleep.
- * Return: 0, -EDEADLK or -EOVERFLOW, as get_p2m().
+ * Context: process context; may sleep unless @wait is P2M_TRY.
+ * Return: as get_p2m_range().
  */
-static inline int __must_check get_p2m_all(struct p2m_rangelock *lock)
+static inline int __must_check get_p2m_two(struct p2m_rangelock *lock1,
+					   unsigned long gfn1,
+					   struct p2m_rangelock *lock2,
+					   unsigned long gfn2,
+					   unsigned int order,
+					   enum p2m_wait wait)
 {
-	return __get_p2m_all(lock, P2M_WAIT, 0);
+	unsigned long nr = p2m_nr(order);
+	int err;
+
+	/* By guest, and within one guest by frame. */
+	if (lock1 > lock2 || (lock1 == lock2 && gfn1 > gfn2)) {
+		swap(lock1, lock2);
+		swap(gfn1, gfn2);
+	}
+	err = get_p2m_range(lock1, gfn1, nr, wait, 0);
+	if (err)
+		return err;
+	err = get_p2m_range(lock2, gfn2, nr, wait, lock1 != lock2);
+	if (err)
+		put_p2m_range(lock1, gfn1, nr);
+	return err;
 }
 
 /**
- * get_p2m_all_interruptible() - get_p2m_all() that any signal ends
- * @lock: the guest's lock
+ * put_p2m_two() - undo one get_p2m_two()
+ * @lock1: as given to the get
+ * @gfn1: as given to the get
+ * @lock2: as given to the get
+ * @gfn2: as given to the get
+ * @order: as given to the get
  *
- * Context: process context; may sleep.
- * Return: as get_p2m_all(); -EINTR on a signal.
+ * Context: as put_p2m_range().
  */
-static inline int __must_check
-get_p2m_all_interruptible(struct p2m_rangelock *lock)
+static inline void put_p2m_two(struct p2m_rangelock *lock1, unsigned long gfn1,
+			       struct p2m_rangelock *lock2, unsigned long gfn2,
+			       unsigned int order)
 {
-	return __get_p2m_all(lock, P2M_WAIT_INTERRUPTIBLE, 0);
+	put_p2m_range(lock1, gfn1, p2m_nr(order));
+	put_p2m_range(lock2, gfn2, p2m_nr(order));
+}
+
+/**
+ * p2m_rangelock_stat() - how often a get could not go straight through
+ * @lock: the guest's lock
+ * @stat: in which way
+ *
+ * Context: any.
+ * Return: how often since the lock was initialised.
+ */
+static inline unsigned long p2m_rangelock_stat(struct p2m_rangelock *lock,
+					       enum p2m_rangelock_stat stat)
+{
+	return atomic_long_read(&lock->stats[stat]);
 }
 
 /**
@@ -431,12 +408,7 @@ get_p2m_all_interruptible(struct p2m_rangelock *lock)
  * @gfn: first frame
  * @order: log2 of the number of frames
  */
-#ifdef CONFIG_LOCKDEP
 #define lockdep_assert_p2m_held(lock, gfn, order)			\
-	WARN_ON_ONCE(debug_locks && !p2m_held(lock, gfn, order))
-#else
-#define lockdep_assert_p2m_held(lock, gfn, order)			\
-	do { (void)(lock); (void)(gfn); (void)(order); } while (0)
-#endif
+	lockdep_assert_once(p2m_held(lock, gfn, order))
 
 #endif /* _P2M_RANGELOCK_H */

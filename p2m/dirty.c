@@ -432,7 +432,8 @@ static void p2m_dirty_again(struct p2m_guest *guest, unsigned long base,
 		if (find_next_bit(bitmap, next - base, gfn - base) ==
 		    next - base)
 			continue;
-		if (WARN_ON_ONCE(get_p2m_range(&guest->lock, gfn, next - gfn)))
+		if (WARN_ON_ONCE(get_p2m_range(&guest->lock, gfn, next - gfn,
+					       P2M_WAIT, 0)))
 			continue;
 		p2m_redirty(guest, gfn, next, base, bitmap);
 		put_p2m_range(&guest->lock, gfn, next - gfn);

@@ -317,11 +317,13 @@ static vm_fault_t p2m_fault_later(struct vm_fault *vmf, struct p2m_guest *guest,
 static int p2m_get_later(struct p2m_guest *guest, unsigned long gfn,
 			 unsigned int flags)
 {
+	enum p2m_wait wait = P2M_WAIT;
+
 	if (flags & FAULT_FLAG_INTERRUPTIBLE)
-		return get_p2m_interruptible(&guest->lock, gfn, 0);
-	if (flags & FAULT_FLAG_KILLABLE)
-		return get_p2m_killable(&guest->lock, gfn, 0);
-	return get_p2m_gfn(&guest->lock, gfn);
+		wait = P2M_WAIT_INTERRUPTIBLE;
+	else if (flags & FAULT_FLAG_KILLABLE)
+		wait = P2M_WAIT_KILLABLE;
+	return get_p2m_range(&guest->lock, gfn, 1, wait, 0);
 }
 
 /* Wait for the holder.  After an error the next attempt finds the reason. */
@@ -432,12 +434,14 @@ static vm_fault_t p2m_fault_pager(struct vm_fault *vmf, struct p2m_guest *guest)
 
 static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 {
+	struct p2m_rangelock_hold hold;
 	unsigned long gfn = vmf->pgoff;
 	vm_fault_t result;
 	int err;
 
-	err = try_get_p2m(&guest->lock, gfn, 0);
-	if (err == -EBUSY && fault_flag_allow_retry_first(vmf->flags)) {
+	err = get_p2m_hold(&hold, &guest->lock, gfn, 0, P2M_TRY);
+	if ((err == -EBUSY || err == -ENOMEM) &&
+	    fault_flag_allow_retry_first(vmf->flags)) {
 		p2m_count_event(guest, retries);
 		return p2m_fault_later(vmf, guest, p2m_wait_later);
 	}
@@ -446,12 +450,13 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	 * holder waits for mmap_lock: see the order of locks in guest.h.
 	 */
 	if (err)
-		err = get_p2m_killable(&guest->lock, gfn, 0);
+		err = get_p2m_hold(&hold, &guest->lock, gfn, 0,
+				   P2M_WAIT_KILLABLE);
 	if (err)
 		return p2m_error(err);
 
 	err = p2m_fault_held(vmf, guest, &result);
-	put_p2m_gfn(&guest->lock, gfn);
+	put_p2m_hold(&hold);
 	if (err == -ENOSPC)
 		return p2m_fault_no_room(vmf, guest);
 	if (err == -EAGAIN)
@@ -470,13 +475,15 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	struct page *page = alloc_page(GFP_HIGHUSER | __GFP_ACCOUNT);
+	void *room;
 
+	/* As much as the most that a touch needs at once: a table of the lock. */
+	room = kmalloc(512 * sizeof(struct p2m_node), GFP_KERNEL_ACCOUNT);
 	set_active_memcg(old);
-	if (!page)
+	if (!room)
 		return VM_FAULT_OOM;
 	/* There is memory again: the touch is made again. */
-	__free_page(page);
+	kfree(room);
 	return VM_FAULT_NOPAGE;
 }
 
@@ -521,7 +528,7 @@ static int p2m_hold_and_make_writable(struct p2m_guest *guest,
 	int err;
 
 	/* With mmap_lock, which no holder waits for: see guest.h. */
-	err = p2m_hold_killable(&hold, guest, gfn, 1);
+	err = p2m_hold_wait(&hold, guest, gfn, 1, P2M_WAIT_KILLABLE);
 	if (err)
 		return err;
 	err = p2m_check_poison(guest, gfn);

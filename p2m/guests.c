@@ -83,8 +83,7 @@ struct p2m_guest *p2m_guest_create(void)
 	if (!guest)
 		return ERR_PTR(-ENOMEM);
 
-	if (p2m_rangelock_init(&guest->lock, guest->name))
-		goto out_guest;
+	p2m_rangelock_init(&guest->lock, guest->name);
 	p2m_pool_init(&guest->pool);
 	guest->counters = alloc_percpu_gfp(struct p2m_counters,
 					   GFP_KERNEL_ACCOUNT);
@@ -127,7 +126,6 @@ out_counters:
 	free_percpu(guest->counters);
 out_lock:
 	p2m_rangelock_destroy(&guest->lock);
-out_guest:
 	kfree(guest);
 	return ERR_PTR(err);
 }

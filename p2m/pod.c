@@ -364,7 +364,7 @@ static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 	struct p2m_hold hold;
 	int err;
 
-	err = p2m_hold_killable(&hold, guest, gfn, nr);
+	err = p2m_hold_wait(&hold, guest, gfn, nr, P2M_WAIT_KILLABLE);
 	if (err)
 		return err;
 	/* If there is no memory to shatter this chunk, another may do. */

@@ -514,7 +514,7 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	    !p2m_has_chunk(client, arg->client_gfn))
 		return -ESTALE;
 	err = get_p2m_two(&source->lock, arg->source_gfn, &client->lock,
-			  arg->client_gfn, 0);
+			  arg->client_gfn, 0, P2M_WAIT_KILLABLE);
 	if (err)
 		return err;
 	old = set_active_memcg(client->memcg);

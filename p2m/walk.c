@@ -10,41 +10,35 @@
 
 #include "walk.h"
 
-/* Charge the guest's cgroup, for what the lock takes as well. */
-static void p2m_hold_begin(struct p2m_hold *hold, struct p2m_guest *guest,
-			   unsigned long gfn, unsigned long nr)
+/**
+ * p2m_hold_wait() - hold frames, and charge the guest's cgroup from now on
+ * @hold: for p2m_unhold()
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many; 0 for all of the guest
+ * @wait: what to do when another task holds some of it
+ *
+ * What the lock takes is charged to this cgroup as well.
+ *
+ * Context: process context; may sleep.
+ * Return: 0; or an error of get_p2m_range().
+ */
+int p2m_hold_wait(struct p2m_hold *hold, struct p2m_guest *guest,
+		  unsigned long gfn, unsigned long nr, enum p2m_wait wait)
 {
+	int err;
+
 	*hold = (struct p2m_hold){
 		.guest = guest, .gfn = gfn, .nr = nr,
 		.charged = set_active_memcg(guest->memcg),
 	};
-}
-
-/* The get returned @err: if it failed, there is no hold. */
-static int p2m_hold_end(struct p2m_hold *hold, int err)
-{
+	if (nr)
+		err = get_p2m_range(&guest->lock, gfn, nr, wait, 0);
+	else
+		err = get_p2m_all(&guest->lock, wait, 0);
 	if (err)
 		set_active_memcg(hold->charged);
 	return err;
-}
-
-/**
- * p2m_hold() - hold frames, and charge the guest's cgroup from now on
- * @hold: for p2m_unhold()
- * @guest: the guest
- * @gfn: the first frame
- * @nr: how many
- *
- * Context: process context; may sleep.
- * Return: 0; -EINTR on a signal; or another error of
- * get_p2m_range_interruptible().
- */
-int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
-	     unsigned long nr)
-{
-	p2m_hold_begin(hold, guest, gfn, nr);
-	return p2m_hold_end(hold, get_p2m_range_interruptible(&guest->lock,
-							      gfn, nr));
 }
 
 /**
@@ -66,41 +60,7 @@ int p2m_hold_there(struct p2m_hold *hold, struct p2m_guest *guest,
 }
 
 /**
- * p2m_hold_killable() - p2m_hold() that only a fatal signal ends
- * @hold: for p2m_unhold()
- * @guest: the guest
- * @gfn: the first frame
- * @nr: how many
- *
- * Context: process context; may sleep.
- * Return: 0; -EINTR on a fatal signal; or another error of
- * get_p2m_range_killable().
- */
-int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
-		      unsigned long gfn, unsigned long nr)
-{
-	p2m_hold_begin(hold, guest, gfn, nr);
-	return p2m_hold_end(hold, get_p2m_range_killable(&guest->lock, gfn,
-							 nr));
-}
-
-/**
- * p2m_hold_all() - p2m_hold() for all of a guest
- * @hold: for p2m_unhold()
- * @guest: the guest
- *
- * Context: process context; may sleep.
- * Return: 0; -EINTR on a signal; or another error of
- * get_p2m_all_interruptible().
- */
-int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
-{
-	p2m_hold_begin(hold, guest, 0, 0);
-	return p2m_hold_end(hold, get_p2m_all_interruptible(&guest->lock));
-}
-
-/**
- * p2m_unhold() - undo p2m_hold(), p2m_hold_killable() or p2m_hold_all()
+ * p2m_unhold() - undo p2m_hold(), p2m_hold_all() or p2m_hold_wait()
  * @hold: the hold
  *
  * Context: the task that holds.

@@ -25,13 +25,10 @@ struct p2m_hold {
 	struct mem_cgroup	*charged;
 };
 
-int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest, unsigned long gfn,
-	     unsigned long nr);
 int p2m_hold_there(struct p2m_hold *hold, struct p2m_guest *guest,
 		   unsigned long gfn);
-int p2m_hold_killable(struct p2m_hold *hold, struct p2m_guest *guest,
-		      unsigned long gfn, unsigned long nr);
-int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest);
+int p2m_hold_wait(struct p2m_hold *hold, struct p2m_guest *guest,
+		  unsigned long gfn, unsigned long nr, enum p2m_wait wait);
 void p2m_unhold(struct p2m_hold *hold);
 
 typedef int (*p2m_batch_fn)(struct p2m_guest *guest, unsigned long gfn,
@@ -67,6 +64,21 @@ int p2m_for_range(struct p2m_guest *guest, struct p2m_range *range,
 static inline bool p2m_has_chunk(struct p2m_guest *guest, unsigned long gfn)
 {
 	return p2m_next_chunk(&guest->map, gfn, gfn + 1) == gfn;
+}
+
+/* Hold frames; -EINTR on a signal. */
+static inline int p2m_hold(struct p2m_hold *hold, struct p2m_guest *guest,
+			   unsigned long gfn, unsigned long nr)
+{
+	if (WARN_ON_ONCE(!nr))
+		return -EINVAL;
+	return p2m_hold_wait(hold, guest, gfn, nr, P2M_WAIT_INTERRUPTIBLE);
+}
+
+/* The same for all of the guest. */
+static inline int p2m_hold_all(struct p2m_hold *hold, struct p2m_guest *guest)
+{
+	return p2m_hold_wait(hold, guest, 0, 0, P2M_WAIT_INTERRUPTIBLE);
 }
 
 #endif /* _P2M_WALK_H */

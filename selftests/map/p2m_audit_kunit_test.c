@@ -52,8 +52,7 @@ static int audit_test_init(struct kunit *test)
 	p->guest.store = shmem_file_setup("store", P2M_MAX_GFNS << PAGE_SHIFT,
 					  mk_vma_flags(VMA_NORESERVE_BIT));
 	KUNIT_ASSERT_FALSE(test, IS_ERR(p->guest.store));
-	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&p->guest.lock, "audit test"),
-			0);
+	p2m_rangelock_init(&p->guest.lock, "audit test");
 	KUNIT_ASSERT_EQ(test, p2m_map_init(&p->guest.map, &p->guest.lock), 0);
 	p->guest.id = 7;
 	p->guest.map.id = 7;
@@ -85,7 +84,7 @@ static struct patient *hold_patient(struct kunit *test)
 {
 	struct patient *p = test->priv;
 
-	KUNIT_ASSERT_EQ(test, get_p2m_all(&p->guest.lock), 0);
+	KUNIT_ASSERT_EQ(test, get_p2m_all(&p->guest.lock, P2M_WAIT, 0), 0);
 	return p;
 }
 

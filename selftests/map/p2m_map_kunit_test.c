@@ -42,7 +42,7 @@ static int map_test_init(struct kunit *test)
 	f->page = alloc_pages(GFP_KERNEL | __GFP_COMP, P2M_2M);
 	if (!f->page)
 		return -ENOMEM;
-	KUNIT_ASSERT_EQ(test, p2m_rangelock_init(&f->lock, "map test"), 0);
+	p2m_rangelock_init(&f->lock, "map test");
 	test->priv = f;
 	return p2m_map_init(&f->map, &f->lock);
 }
@@ -69,7 +69,7 @@ static struct fixture *hold_all(struct kunit *test)
 {
 	struct fixture *f = test->priv;
 
-	KUNIT_ASSERT_EQ(test, get_p2m_all(&f->lock), 0);
+	KUNIT_ASSERT_EQ(test, get_p2m_all(&f->lock, P2M_WAIT, 0), 0);
 	return f;
 }
 

@@ -13,6 +13,10 @@
  * machine took a CPU away for a while, the window is done again.  If that does
  * not help either, it is called disturbed.
  *
+ *	bench: wake REPEAT NS
+ *
+ * A put of all took NS nanoseconds while 256 tasks waited below.
+ *
  *	bench: windows N again M
  *	bench: memory PAGES CHUNKS
  *
@@ -100,15 +104,19 @@ struct bench_case {
 	unsigned int	batch;
 	unsigned int	workers;
 	bool		waits;
-	unsigned long	gfn[2];
+	unsigned long	gfn[4];
 	void		(*before)(struct worker *w);
 	void		(*after)(struct worker *w);
 };
 
-static struct worker workers[2];
+/* Two on each CPU.  Most cases use one, or one on each CPU. */
+static struct worker workers[4];
 static atomic_t arrived;
 
 static struct p2m_rangelock tree, tree_64g, tree_1t;
+#define GUESTS		4
+static struct p2m_rangelock guests[GUESTS];
+static struct mutex mutexes[GUESTS];
 static DEFINE_MUTEX(mutex);
 static DECLARE_RWSEM(rwsem);
 static DEFINE_SPINLOCK(spinlock);
@@ -149,8 +157,63 @@ PAIRS(spinlock, spin_lock(&spinlock), spin_unlock(&spinlock))
 PAIRS(global, global_get(&global), global_put(&global))
 PAIRS_ERR(tree, get_p2m_gfn(&tree, w->gfn), put_p2m_gfn(&tree, w->gfn))
 PAIRS_ERR(1gb, get_p2m(&tree, 0, 18), put_p2m(&tree, 0, 18))
-PAIRS_ERR(all_64g, get_p2m_all(&tree_64g), put_p2m_all(&tree_64g))
-PAIRS_ERR(all_1t, get_p2m_all(&tree_1t), put_p2m_all(&tree_1t))
+PAIRS_ERR(all_64g, get_p2m_all(&tree_64g, P2M_WAIT, 0), put_p2m_all(&tree_64g))
+PAIRS_ERR(all_1t, get_p2m_all(&tree_1t, P2M_WAIT, 0), put_p2m_all(&tree_1t))
+
+/* A get that remembers its node */
+static void pairs_hold(struct worker *w, unsigned int n)
+{
+	struct p2m_rangelock_hold hold;
+
+	while (n--) {
+		if (get_p2m_hold(&hold, &tree, w->gfn, 0, P2M_WAIT)) {
+			w->errors++;
+			return;
+		}
+		put_p2m_hold(&hold);
+	}
+}
+
+/* A try that fails, since another task claims all */
+static void pairs_try(struct worker *w, unsigned int n)
+{
+	struct p2m_rangelock *lock = w->gfn ? &tree_1t : &tree;
+
+	while (n--)
+		w->errors += try_get_p2m(lock, w->gfn, 0) != -EBUSY;
+}
+
+/* What is done under a lock that several tasks want */
+#define UNDER_LOCK	50
+
+static void pairs_guests(struct worker *w, unsigned int n)
+{
+	unsigned int i;
+
+	while (n--) {
+		w->i = (w->i + 1) % GUESTS;
+		if (get_p2m_gfn(&guests[w->i], 0)) {
+			w->errors++;
+			return;
+		}
+		for (i = 0; i < UNDER_LOCK; i++)
+			cpu_relax();
+		put_p2m_gfn(&guests[w->i], 0);
+	}
+}
+
+static void pairs_mutexes(struct worker *w, unsigned int n)
+{
+	unsigned int i;
+
+	while (n--) {
+		w->i = (w->i + 1) % GUESTS;
+		mutex_lock(&mutexes[w->i]);
+		for (i = 0; i < UNDER_LOCK; i++)
+			cpu_relax();
+		mutex_unlock(&mutexes[w->i]);
+	}
+}
 
 /*
  * Two atomic operations on a word that no other task touches.  With two CPUs,
@@ -282,6 +345,52 @@ static void put_many_intervals(struct worker *w)
 		interval_put(&interval, &held[i]);
 }
 
+/* One task holds a chunk, and another one claims all, and waits for it. */
+static struct task_struct *holder, *claimer;
+
+static int hold_a_chunk(void *lock)
+{
+	if (get_p2m_gfn(lock, CHUNK))
+		return -EIO;
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	put_p2m_gfn(lock, CHUNK);
+	return 0;
+}
+
+static int claim_all(void *lock)
+{
+	if (get_p2m_all(lock, P2M_WAIT, 0))
+		return -EIO;
+	put_p2m_all(lock);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return 0;
+}
+
+static void begin_claim(struct worker *w)
+{
+	struct p2m_rangelock *lock = w->gfn ? &tree_1t : &tree;
+
+	holder = kthread_run(hold_a_chunk, lock, "bench/holder");
+	while (try_get_p2m(lock, CHUNK, 0) != -EBUSY) {
+		put_p2m(lock, CHUNK, 0);
+		schedule_timeout_uninterruptible(1);
+	}
+	claimer = kthread_run(claim_all, lock, "bench/claimer");
+	/* Its claim is seen once a chunk that nobody holds cannot be had. */
+	while (try_get_p2m(lock, 0, 0) != -EBUSY) {
+		put_p2m(lock, 0, 0);
+		schedule_timeout_uninterruptible(1);
+	}
+}
+
+static void end_claim(struct worker *w)
+{
+	w->errors += kthread_stop(holder) != 0;
+	w->errors += kthread_stop(claimer) != 0;
+}
+
 /* ------------------------------------------------------------------ */
 /* A plain loop over as many words as there are chunks                  */
 /* ------------------------------------------------------------------ */
@@ -351,6 +460,7 @@ static const struct bench_case cases[] = {
 	{ "own_word", pairs_own_word, 256, 1 },
 	{ "mutex", pairs_mutex, 256, 1 },
 	{ "tree", pairs_tree, 256, 1 },
+	{ "hold", pairs_hold, 256, 1 },
 	{ "tree_recursive", pairs_tree, 256, 1,
 	  .before = get_outer, .after = put_outer },
 	{ "rwsem_read", pairs_rwsem_read, 256, 1 },
@@ -364,6 +474,10 @@ static const struct bench_case cases[] = {
 	  .before = get_many_intervals, .after = put_many_intervals },
 	{ "tree_1000_held", pairs_tree_among, 256, 1,
 	  .before = get_many, .after = put_many },
+	{ "try_1g", pairs_try, 1, 1, .gfn = { 0 },
+	  .before = begin_claim, .after = end_claim },
+	{ "try_1t", pairs_try, 1, 1, .gfn = { 1000 * GB },
+	  .before = begin_claim, .after = end_claim },
 	{ "tree_1gb", pairs_1gb, 16, 1 },
 	{ "tree_all_64g", pairs_all_64g, 1, 1 },
 	{ "scan_64g", pairs_scan_64g, 1, 1 },
@@ -382,6 +496,10 @@ static const struct bench_case cases[] = {
 	{ "rwsem_write_2", pairs_rwsem_write, 64, 2, true },
 	{ "global_2", pairs_global, 64, 2, true },
 	{ "interval_2", pairs_interval, 64, 2, .gfn = { 0, 2 * GB } },
+
+	/* Two on each */
+	{ "guests_4", pairs_guests, 64, 4, true },
+	{ "mutexes_4", pairs_mutexes, 64, 4, true },
 };
 
 /* ------------------------------------------------------------------ */
@@ -400,8 +518,10 @@ static void measure(struct worker *w)
 	w->away = 0;
 
 	atomic_inc(&arrived);
+	/* In a kernel that can be preempted, cond_resched() does nothing. */
 	while (atomic_read(&arrived) < c->workers)
-		cpu_relax();
+		if (need_resched())
+			schedule();
 
 	w->begin = ktime_get_ns();
 	now = w->begin;
@@ -457,9 +577,54 @@ static bool run(const struct bench_case *c)
 	return !away;
 }
 
+/* ------------------------------------------------------------------ */
+/* A put that many wait for                                            */
+/* ------------------------------------------------------------------ */
+
+#define WAITERS		256
+
+static int wait_below(void *number)
+{
+	unsigned long gfn = (unsigned long)number * CHUNK;
+	int err = get_p2m_gfn(&tree, gfn);
+
+	if (!err)
+		put_p2m_gfn(&tree, gfn);
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+	return err;
+}
+
+static void measure_wake(unsigned int repeat)
+{
+	static struct task_struct *tasks[WAITERS];
+	unsigned long before = p2m_rangelock_stat(&tree, P2M_STAT_waits);
+	unsigned long i;
+	u64 ns;
+
+	if (get_p2m_all(&tree, P2M_WAIT, 0))
+		return;
+	for (i = 0; i < WAITERS; i++)
+		tasks[i] = kthread_run(wait_below, (void *)i, "bench/w%lu", i);
+	while (p2m_rangelock_stat(&tree, P2M_STAT_waits) < before + WAITERS)
+		schedule_timeout_uninterruptible(1);
+
+	/* No other task runs here before it is over. */
+	preempt_disable();
+	ns = ktime_get_ns();
+	put_p2m_all(&tree);
+	ns = ktime_get_ns() - ns;
+	preempt_enable();
+
+	for (i = 0; i < WAITERS; i++)
+		workers[0].errors += kthread_stop(tasks[i]) != 0;
+	pr_info("bench: wake %u %llu\n", repeat, ns);
+}
+
 static void run_all(void)
 {
-	unsigned int r, i, tries, windows = 0, again = 0;
+	unsigned int r, i, n, at, tries, windows = 0, again = 0;
+	char line[4 * 42];
 	const struct bench_case *c;
 	struct worker *w = workers;
 	const char *mark;
@@ -476,14 +641,13 @@ static void run_all(void)
 				again++;
 			}
 			windows += tries;
-			if (c->workers == 2)
-				pr_info("bench: %s %u %llu %llu %llu %llu%s\n",
-					c->name, r, w[0].pairs, w[0].ns,
-					w[1].pairs, w[1].ns, mark);
-			else
-				pr_info("bench: %s %u %llu %llu%s\n", c->name,
-					r, w[0].pairs, w[0].ns, mark);
+			for (n = 0, at = 0; n < c->workers; n++)
+				at += scnprintf(line + at, sizeof(line) - at,
+						" %llu %llu", w[n].pairs,
+						w[n].ns);
+			pr_info("bench: %s %u%s%s\n", c->name, r, line, mark);
 		}
+		measure_wake(r);
 	}
 	pr_info("bench: windows %u again %u\n", windows, again);
 }
@@ -586,37 +750,39 @@ static int start_worker(struct worker *w, unsigned int cpu)
 
 static int __init bench_init(void)
 {
+	unsigned int i;
 	int err;
 
 	global_init(&global);
 	interval_init(&interval);
+	p2m_rangelock_init(&tree, "bench");
+	p2m_rangelock_init(&tree_64g, "bench");
+	p2m_rangelock_init(&tree_1t, "bench");
+	for (i = 0; i < GUESTS; i++) {
+		mutex_init(&mutexes[i]);
+		p2m_rangelock_init(&guests[i], "bench");
+	}
 
 	err = num_online_cpus() < 2 ? -ENODEV : 0;
 	if (!err)
-		err = p2m_rangelock_init(&tree, "bench");
-	if (!err)
-		err = p2m_rangelock_init(&tree_64g, "bench");
-	if (!err)
-		err = p2m_rangelock_init(&tree_1t, "bench");
-	if (!err)
 		err = prepare();
-	if (!err)
-		err = start_worker(&workers[0], 0);
-	if (!err)
-		err = start_worker(&workers[1], 1);
+	for (i = 0; !err && i < ARRAY_SIZE(workers); i++)
+		err = start_worker(&workers[i], i % 2);
 	if (!err)
 		run_all();
-	if (!err && (workers[0].errors || workers[1].errors))
-		err = -EIO;
-
-	stop_worker(&workers[0]);
-	stop_worker(&workers[1]);
+	for (i = 0; i < ARRAY_SIZE(workers); i++) {
+		stop_worker(&workers[i]);
+		if (!err && workers[i].errors)
+			err = -EIO;
+	}
 	kvfree(held);
 	words_free(words_64g);
 	words_free(words_1t);
 	p2m_rangelock_destroy(&tree);
 	p2m_rangelock_destroy(&tree_64g);
 	p2m_rangelock_destroy(&tree_1t);
+	for (i = 0; i < GUESTS; i++)
+		p2m_rangelock_destroy(&guests[i]);
 	return err;
 }
 module_init(bench_init);

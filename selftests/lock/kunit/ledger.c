@@ -17,13 +17,7 @@
 
 #define NR_ENTRIES	1024
 
-/* Either @page or @object is set. */
-struct entry {
-	struct page	*page;
-	const void	*object;
-};
-
-static struct entry *ledger;
+static const void **ledger;
 static DEFINE_RAW_SPINLOCK(ledger_lock);
 static bool overflow;
 
@@ -33,20 +27,19 @@ static bool counts(gfp_t gfp)
 	       (gfp & __GFP_ACCOUNT);
 }
 
-static void replace(struct page *page, const void *object,
-		    struct page *by_page, const void *by_object)
+static void replace(const void *object, const void *by)
 {
 	unsigned long flags;
 	unsigned int i;
 
 	raw_spin_lock_irqsave(&ledger_lock, flags);
 	for (i = 0; ledger && i < NR_ENTRIES; i++) {
-		if (ledger[i].page != page || ledger[i].object != object)
+		if (ledger[i] != object)
 			continue;
-		ledger[i] = (struct entry){ by_page, by_object };
+		ledger[i] = by;
 		break;
 	}
-	if (i == NR_ENTRIES && !page && !object)
+	if (i == NR_ENTRIES && !object)
 		overflow = true;
 	raw_spin_unlock_irqrestore(&ledger_lock, flags);
 }
@@ -55,26 +48,13 @@ static void on_kmalloc(void *data, unsigned long ip, const void *object,
 		       size_t want, size_t got, gfp_t gfp, int node)
 {
 	if (object && counts(gfp))
-		replace(NULL, NULL, NULL, object);
+		replace(NULL, object);
 }
 
 static void on_kfree(void *data, unsigned long ip, const void *object)
 {
 	if (object)
-		replace(NULL, object, NULL, NULL);
-}
-
-static void on_page_alloc(void *data, struct page *page, unsigned int order,
-			  gfp_t gfp, int type)
-{
-	/* Compound pages belong to the slab allocator. */
-	if (page && counts(gfp) && !(gfp & __GFP_COMP))
-		replace(NULL, NULL, page, NULL);
-}
-
-static void on_page_free(void *data, struct page *page, unsigned int order)
-{
-	replace(page, NULL, NULL, NULL);
+		replace(object, NULL);
 }
 
 static struct probe {
@@ -84,8 +64,6 @@ static struct probe {
 } probes[] = {
 	{ "kmalloc", on_kmalloc },
 	{ "kfree", on_kfree },
-	{ "mm_page_alloc", on_page_alloc },
-	{ "mm_page_free", on_page_free },
 };
 
 static void find(struct tracepoint *tracepoint, void *data)
@@ -99,7 +77,7 @@ static void find(struct tracepoint *tracepoint, void *data)
 
 static void ledger_close(void *data)
 {
-	struct entry *old = ledger;
+	const void **old = ledger;
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(probes); i++)
@@ -130,24 +108,13 @@ void ledger_open(struct kunit *test)
 			kunit_add_action_or_reset(test, ledger_close, NULL));
 }
 
-static unsigned int count(bool pages)
+unsigned int ledger_objects(void)
 {
 	unsigned int i, n = 0;
 
 	if (overflow)
 		return UINT_MAX;
 	for (i = 0; i < NR_ENTRIES; i++)
-		if (pages ? !!ledger[i].page : !!ledger[i].object)
-			n++;
+		n += !!ledger[i];
 	return n;
-}
-
-unsigned int ledger_pages(void)
-{
-	return count(true);
-}
-
-unsigned int ledger_tables(void)
-{
-	return count(false);
 }

@@ -11,8 +11,7 @@
 /* Keep the ledger from here on, until the test is over. */
 void ledger_open(struct kunit *test);
 
-/* Memory that was allocated since then and not freed */
-unsigned int ledger_pages(void);
-unsigned int ledger_tables(void);
+/* How many objects were allocated since then and not freed */
+unsigned int ledger_objects(void);
 
 #endif /* _P2M_LEDGER_H */

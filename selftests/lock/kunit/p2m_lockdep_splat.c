@@ -17,6 +17,7 @@
 
 #include <linux/delay.h>
 #include <linux/err.h>
+#include <linux/irq_work.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mmap_lock.h>
@@ -128,7 +129,7 @@ static int inversion_with_all(void)
 	put(&red, 0);
 	mutex_unlock(&a_mutex);
 
-	WARN_ON(get_p2m_all(&red));
+	WARN_ON(get_p2m_all(&red, P2M_WAIT, 0));
 	mutex_lock(&a_mutex);
 	mutex_unlock(&a_mutex);
 	put_p2m_all(&red);
@@ -173,8 +174,8 @@ static int two_guests_without_nested(void)
 
 static int all_of_two_guests_without_nested(void)
 {
-	WARN_ON(get_p2m_all(&red));
-	WARN_ON(get_p2m_all(&blue));
+	WARN_ON(get_p2m_all(&red, P2M_WAIT, 0));
+	WARN_ON(get_p2m_all(&blue, P2M_WAIT, 0));
 	put_p2m_all(&blue);
 	put_p2m_all(&red);
 	return 0;
@@ -279,9 +280,22 @@ static int destroy_while_held(void)
 
 static int destroy_while_all_is_held(void)
 {
-	WARN_ON(get_p2m_all(&red));
+	WARN_ON(get_p2m_all(&red, P2M_WAIT, 0));
 	p2m_rangelock_destroy(&red);
 	put_p2m_all(&red);
+	return 0;
+}
+
+/* It warns each time, until nothing is held. */
+static int destroy_twice_while_held(void)
+{
+	get(&red, 0);
+	p2m_rangelock_destroy(&red);
+	p2m_rangelock_destroy(&red);
+	put(&red, 0);
+	p2m_rangelock_destroy(&red);
+	pr_info("destroyed at last\n");
+	p2m_rangelock_init(&red, "red again");
 	return 0;
 }
 
@@ -292,7 +306,7 @@ static int free_while_held(void)
 	short_lived = kmalloc(sizeof(*short_lived), GFP_KERNEL);
 	if (!short_lived)
 		return -ENOMEM;
-	WARN_ON(p2m_rangelock_init(short_lived, "short lived"));
+	p2m_rangelock_init(short_lived, "short lived");
 	get(short_lived, 0);
 	kfree(short_lived);
 	return 0;
@@ -301,7 +315,8 @@ static int free_while_held(void)
 static int init_while_held(void)
 {
 	get(&red, 0);
-	return p2m_rangelock_init(&red, "red again");
+	p2m_rangelock_init(&red, "red again");
+	return 0;
 }
 
 /* ---- waiting where that is not allowed ---------------------------------- */
@@ -327,7 +342,7 @@ static int get_under_a_spinlock(void)
 static int get_of_all_under_a_spinlock(void)
 {
 	spin_lock(&a_spinlock);
-	WARN_ON(get_p2m_all(&red));
+	WARN_ON(get_p2m_all(&red, P2M_WAIT, 0));
 	put_p2m_all(&red);
 	spin_unlock(&a_spinlock);
 	return 0;
@@ -336,7 +351,7 @@ static int get_of_all_under_a_spinlock(void)
 static int step_under_a_spinlock(void)
 {
 	spin_lock(&a_spinlock);
-	WARN_ON(get_p2m_step(&red, 0, 1, 1, P2M_WAIT_KILLABLE) != 1);
+	WARN_ON(get_p2m_step(&red, 0, 1, 1, P2M_WAIT_KILLABLE, 0) != 1);
 	put_p2m_range(&red, 0, 1);
 	spin_unlock(&a_spinlock);
 	return 0;
@@ -357,6 +372,22 @@ static int get_with_interrupts_off(void)
 	get(&red, 0);
 	put(&red, 0);
 	local_irq_enable();
+	return 0;
+}
+
+static void try_red(struct irq_work *unused)
+{
+	if (!try_get_p2m(&red, 0, 0))
+		put_p2m(&red, 0, 0);
+}
+
+/* It would be the get of whatever task was interrupted. */
+static int try_in_an_interrupt(void)
+{
+	struct irq_work work = IRQ_WORK_INIT_HARD(try_red);
+
+	irq_work_queue(&work);
+	irq_work_sync(&work);
 	return 0;
 }
 
@@ -416,6 +447,9 @@ static int assert_what_another_task_holds(void)
 	x(destroy_while_all_is_held,					\
 	  "red destroyed while [0x0, +0x10000000000000) is held",	\
 	  "destroy_while_all_is_held")					\
+	x(destroy_twice_while_held,					\
+	  "red destroyed while [0x0, +0x200) is held",			\
+	  "destroyed at last")						\
 	x(free_while_held, "WARNING: held lock freed!", "(short_lived)") \
 	x(init_while_held, "WARNING: held lock freed!", "(guest)")	\
 	x(get_with_preemption_disabled, ATOMIC, "preempt_count: 1")	\
@@ -424,6 +458,8 @@ static int assert_what_another_task_holds(void)
 	x(step_under_a_spinlock, ATOMIC, "a_spinlock")			\
 	x(get_in_an_rcu_read_section, ATOMIC, "rcu_read_lock")		\
 	x(get_with_interrupts_off, ATOMIC, "irqs_disabled(): 1")	\
+	x(try_in_an_interrupt, "p2m_rangelock: red used in an interrupt", \
+	  "try_red")							\
 	x(assert_what_is_not_held, "WARNING: ", "assert_what_is_not_held") \
 	x(assert_what_another_task_holds, "WARNING: ", "assert_red")
 
@@ -441,21 +477,17 @@ SPLATS(SPLAT)
 #undef SPLAT
 
 /* All locks made here are of one class, named after the argument. */
-static int __init make(struct p2m_rangelock *guest, const char *called)
+static void __init make(struct p2m_rangelock *guest, const char *called)
 {
-	return p2m_rangelock_init(guest, called);
+	p2m_rangelock_init(guest, called);
 }
 
 static int __init splat_init(void)
 {
 	unsigned int i;
-	int err;
 
-	err = make(&red, "red");
-	if (!err)
-		err = make(&blue, "blue");
-	if (err)
-		return err;
+	make(&red, "red");
+	make(&blue, "blue");
 	for (i = 0; i < ARRAY_SIZE(splats); i++) {
 		if (strcmp(name, splats[i].name))
 			continue;

@@ -20,8 +20,8 @@ int range_get(struct stage *stage, struct range range, enum p2m_wait wait)
 
 	/* A task that holds ranges of two guests here does so on purpose. */
 	if (range.all)
-		return __get_p2m_all(lock, wait, range.guest);
-	return __get_p2m(lock, range.gfn, range.nr, wait, range.guest);
+		return get_p2m_all(lock, wait, range.guest);
+	return get_p2m_range(lock, range.gfn, range.nr, wait, range.guest);
 }
 
 void range_put(struct stage *stage, struct range range)
@@ -166,6 +166,36 @@ static long do_nest(struct stage *stage, const struct act *act)
 	return err;
 }
 
+#define MOMENT	50	/* microseconds */
+
+static long do_turns(struct stage *stage, const struct act *act)
+{
+	unsigned long n;
+	int err = 0;
+
+	for (n = 0; n < 2 * act->times && !err; n++) {
+		struct range range = n & 1 ? act->other : act->range;
+
+		err = range_get(stage, range, P2M_WAIT);
+		if (err)
+			break;
+		udelay(MOMENT);
+		range_put(stage, range);
+	}
+	return err;
+}
+
+static long do_linger(struct stage *stage, const struct act *act)
+{
+	int err = range_get(stage, act->range, P2M_WAIT);
+
+	if (err)
+		return err;
+	udelay(act->times);
+	range_put(stage, act->range);
+	return 0;
+}
+
 static long do_pester(struct stage *stage, const struct act *act)
 {
 	unsigned long n;
@@ -199,7 +229,7 @@ static long do_two(struct stage *stage, const struct act *act)
 	int err = 0;
 
 	for (n = 0; n < act->times && !err; n++) {
-		err = get_p2m_two(lock1, gfn1, lock2, gfn2, order);
+		err = get_p2m_two(lock1, gfn1, lock2, gfn2, order, P2M_WAIT);
 		if (err)
 			break;
 		if (!p2m_held(lock1, gfn1, order) ||
@@ -268,6 +298,18 @@ struct act act_nest(struct range range, struct range other, unsigned long times)
 {
 	return (struct act){ .fn = do_nest, .range = range, .other = other,
 			     .times = times };
+}
+
+struct act act_turns(struct range range, struct range other,
+		     unsigned long times)
+{
+	return (struct act){ .fn = do_turns, .range = range, .other = other,
+			     .times = times };
+}
+
+struct act act_linger(struct range range, unsigned long us)
+{
+	return (struct act){ .fn = do_linger, .range = range, .times = us };
 }
 
 struct act act_pester(struct range range, unsigned long times)
@@ -405,6 +447,16 @@ void actor_signal(struct kunit *test, enum who who, int sig)
 	send_sig(sig, actor_of(test, who)->task, 1);
 }
 
+void actor_wake(struct kunit *test, enum who who)
+{
+	wake_up_process(actor_of(test, who)->task);
+}
+
+unsigned long actor_sleeps(struct kunit *test, enum who who)
+{
+	return READ_ONCE(actor_of(test, who)->task->nvcsw);
+}
+
 long actor_do(struct kunit *test, enum who who, struct act act)
 {
 	actor_begin(test, who, act);
@@ -458,18 +510,12 @@ int stage_init(struct kunit *test)
 	struct actor *actor;
 	struct stage *stage;
 	unsigned int i;
-	int err;
 
 	stage = kzalloc(sizeof(*stage), GFP_KERNEL);
 	if (!stage)
 		return -ENOMEM;
-	for (i = 0; i < NR_GUESTS; i++) {
-		err = p2m_rangelock_init(&stage->guest[i], names[i]);
-		if (err) {
-			stage_free(stage);
-			return err;
-		}
-	}
+	for (i = 0; i < NR_GUESTS; i++)
+		p2m_rangelock_init(&stage->guest[i], names[i]);
 	test->priv = stage;
 	set_cpus_allowed_ptr(current, cpumask_of(0));
 	for (i = 0; i < NR_ACTORS; i++) {
@@ -528,7 +574,7 @@ void stage_exit(struct kunit *test)
 	}
 	for (i = 0; i < NR_GUESTS; i++) {
 		KUNIT_EXPECT_EQ(test, 0, range_get(stage, of(i, ALL), P2M_TRY));
-		if (p2m_held_all(&stage->guest[i]))
+		if (p2m_held(&stage->guest[i], 0, P2M_GFN_BITS))
 			put_p2m_all(&stage->guest[i]);
 	}
 	stage_free(stage);

@@ -23,7 +23,9 @@
  * turn of 10 ms.  If the machine is stopped for some seconds, only one turn is
  * lost.
  */
+#ifndef PATIENCE
 #define PATIENCE	1000
+#endif
 
 /** enum who - the actors */
 enum who { A, B, C, D, NR_ACTORS };
@@ -190,6 +192,13 @@ struct act act_insist(struct range range, unsigned long times);
 /* Get two chunks of two guests by get_p2m_two() and put them, so many times. */
 struct act act_two(struct range range, struct range other, unsigned long times);
 
+/* Get the one and put it after a moment, then the other, so many times. */
+struct act act_turns(struct range range, struct range other,
+		     unsigned long times);
+
+/* Get it, keep it for so many microseconds, and put it. */
+struct act act_linger(struct range range, unsigned long us);
+
 /* Sleep elsewhere for a while, then get. */
 struct act act_get_late(struct range range);
 
@@ -202,6 +211,12 @@ bool actor_asleep(struct kunit *test, enum who who);
 long actor_end(struct kunit *test, enum who who);
 bool actor_busy(struct kunit *test, enum who who);
 void actor_signal(struct kunit *test, enum who who, int sig);
+
+/* Wake the actor for nothing. */
+void actor_wake(struct kunit *test, enum who who);
+
+/* How often the actor has gone to sleep so far */
+unsigned long actor_sleeps(struct kunit *test, enum who who);
 long actor_do(struct kunit *test, enum who who, struct act act);
 
 /* The actor does it at once, with this result. */

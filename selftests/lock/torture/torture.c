@@ -383,10 +383,11 @@ static int call(struct torturer *t, struct hold *h, unsigned int sub)
 		preempt_disable();
 	switch (h->kind) {
 	case HOLD_RANGE:
-		ret = __get_p2m(lock, h->gfn, h->nr, t->wait, sub);
+		ret = get_p2m_range(lock, h->gfn, h->nr, t->wait, sub);
 		break;
 	case HOLD_STEP:
-		ret = get_p2m_step(lock, h->gfn, h->nr, 1 + rnd(t, 8), t->wait);
+		ret = get_p2m_step(lock, h->gfn, h->nr, 1 + rnd(t, 8), t->wait,
+				   0);
 		if (ret < 0)
 			break;
 		if (!ret || ret > h->nr ||
@@ -398,11 +399,11 @@ static int call(struct torturer *t, struct hold *h, unsigned int sub)
 		ret = 0;
 		break;
 	case HOLD_ALL:
-		ret = __get_p2m_all(lock, t->wait, sub);
+		ret = get_p2m_all(lock, t->wait, sub);
 		break;
 	case HOLD_TWO:
 		ret = get_p2m_two(lock, h->gfn, &guests[h->guest2].lock,
-				  h->gfn2, ilog2(h->nr));
+				  h->gfn2, ilog2(h->nr), P2M_WAIT);
 		break;
 	}
 	if (atomic)
@@ -759,7 +760,7 @@ static void check_end(void)
 
 	for (g = 0; g < GUESTS; g++) {
 		lock = &guests[g].lock;
-		if (__get_p2m_all(lock, P2M_TRY, 0))
+		if (get_p2m_all(lock, P2M_TRY, 0))
 			fail(NOTHING_LEFT, "some of guest %u is still held", g);
 		else
 			put_p2m_all(lock);
@@ -822,8 +823,7 @@ static int __init torture_init(void)
 	if (!guests || !torturers || !threads)
 		goto no_memory;
 	for (g = 0; g < GUESTS; g++)
-		if (p2m_rangelock_init(&guests[g].lock, "torture"))
-			goto no_memory;
+		p2m_rangelock_init(&guests[g].lock, "torture");
 	pr_info("KTAP version 1\n1..1\n");
 	pr_info("    KTAP version 1\n");
 	pr_info("    # Subtest: torture\n");
