@@ -121,7 +121,8 @@ check-long: setup debug-kernel
 	@scripts/get-kernel backports >/dev/null
 	@scripts/check --long
 
-bench-lock: setup uml-plain
+bench-lock: setup
+	@scripts/uml-setup plain preempt
 	@scripts/bench-lock
 
 SECONDS ?= 180
