@@ -38,6 +38,8 @@ help:
 #|                     newest kernel of backports; the stress on the newest
 #|                     QEMU; and guests here without this project
 #|   make torture      torture the lock for SECONDS=600, say
+#|   make mutants      break the lock in many ways, one at a time, and check that
+#|                     the test that is named for each of them notices
 #|   make stress       every service at once on two running guests, for
 #|                     SECONDS=600, say
 #|   make bench-boot   the cost of a boot on /dev/p2m, compared with memfd
@@ -129,6 +131,10 @@ SECONDS ?= 180
 torture: setup uml-plain
 	@selftests/lock/torture/run --seconds $(SECONDS)
 
+mutants: setup
+	@scripts/uml-setup plain lockdep
+	@selftests/lock/mutants/run
+
 stress: setup
 	@selftests/stress/run $(SECONDS)
 
@@ -152,5 +158,5 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	check-long bench bench-boot bench-guest bench-lock torture stress uml \
+	check-long bench bench-boot bench-guest bench-lock torture mutants stress uml \
 	uml-plain debug-kernel clean
