@@ -140,8 +140,6 @@
 #define CREATE_TRACE_POINTS
 #include "p2m/trace_lock.h"
 
-#define P2M_FANOUT_BITS		9
-#define P2M_FANOUT		(1UL << P2M_FANOUT_BITS)
 #define P2M_CHUNK_NR		(1UL << P2M_CHUNK_ORDER)
 #define P2M_MAX_LEVEL		4	/* a table of these covers 2^54 frames */
 #define P2M_LEVEL_ALL		(P2M_MAX_LEVEL + 1)
@@ -156,9 +154,7 @@
 #define P2M_LOCKDEP		IS_ENABLED(CONFIG_DEBUG_LOCK_ALLOC)
 
 #define P2M_SPIN_NS		(20 * NSEC_PER_USEC)	/* for a running owner */
-
-/* How many waiters of a free node are woken at once */
-#define P2M_WAKE	16
+#define P2M_WAKE		16			/* waiters woken at once */
 
 /* Tasks to be woken when the lock of the queues is dropped */
 struct p2m_wakes {

@@ -68,6 +68,9 @@
 #define P2M_CHUNK_ORDER		9
 /** P2M_GFN_BITS - a gfn is below 2^P2M_GFN_BITS: 64 bits of guest address */
 #define P2M_GFN_BITS		52
+#define P2M_FANOUT_BITS		9
+/** P2M_FANOUT - nodes in a table, which is allocated at once */
+#define P2M_FANOUT		(1UL << P2M_FANOUT_BITS)
 
 /**
  * enum p2m_wait - what a get does when somebody else holds the range

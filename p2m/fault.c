@@ -478,7 +478,8 @@ static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
 	void *room;
 
 	/* As much as the most that a touch needs at once: a table of the lock. */
-	room = kmalloc(512 * sizeof(struct p2m_node), GFP_KERNEL_ACCOUNT);
+	room = kmalloc_array(P2M_FANOUT, sizeof(struct p2m_node),
+			     GFP_KERNEL_ACCOUNT);
 	set_active_memcg(old);
 	if (!room)
 		return VM_FAULT_OOM;
