@@ -174,46 +174,50 @@ static void pairs_hold(struct worker *w, unsigned int n)
 	}
 }
 
+static struct p2m_rangelock *tree_of(struct worker *w)
+{
+	return w->gfn ? &tree_1t : &tree;
+}
+
 /* A try that fails, since another task claims all */
 static void pairs_try(struct worker *w, unsigned int n)
 {
-	struct p2m_rangelock *lock = w->gfn ? &tree_1t : &tree;
+	struct p2m_rangelock *lock = tree_of(w);
 
 	while (n--)
 		w->errors += try_get_p2m(lock, w->gfn, 0) != -EBUSY;
 }
 
-/* What is done under a lock that several tasks want */
-#define UNDER_LOCK	50
+/* Several tasks want the same locks, one after the other. */
+static unsigned int next_of_many(struct worker *w)
+{
+	w->i = (w->i + 1) % GUESTS;
+	return w->i;
+}
 
-static void pairs_guests(struct worker *w, unsigned int n)
+/* What is done under such a lock */
+static void do_work(void)
 {
 	unsigned int i;
 
-	while (n--) {
-		w->i = (w->i + 1) % GUESTS;
-		if (get_p2m_gfn(&guests[w->i], 0)) {
-			w->errors++;
-			return;
-		}
-		for (i = 0; i < UNDER_LOCK; i++)
-			cpu_relax();
-		put_p2m_gfn(&guests[w->i], 0);
-	}
+	for (i = 0; i < 50; i++)
+		cpu_relax();
 }
 
-static void pairs_mutexes(struct worker *w, unsigned int n)
+static void put_guest(struct worker *w)
 {
-	unsigned int i;
-
-	while (n--) {
-		w->i = (w->i + 1) % GUESTS;
-		mutex_lock(&mutexes[w->i]);
-		for (i = 0; i < UNDER_LOCK; i++)
-			cpu_relax();
-		mutex_unlock(&mutexes[w->i]);
-	}
+	do_work();
+	put_p2m_gfn(&guests[w->i], 0);
 }
+
+static void unlock_mutex(struct worker *w)
+{
+	do_work();
+	mutex_unlock(&mutexes[w->i]);
+}
+
+PAIRS_ERR(guests, get_p2m_gfn(&guests[next_of_many(w)], 0), put_guest(w))
+PAIRS(mutexes, mutex_lock(&mutexes[next_of_many(w)]), unlock_mutex(w))
 
 /*
  * Two atomic operations on a word that no other task touches.  With two CPUs,
@@ -345,6 +349,13 @@ static void put_many_intervals(struct worker *w)
 		interval_put(&interval, &held[i]);
 }
 
+/* A kthread ends when it is told to. */
+static void wait_for_stop(void)
+{
+	while (!kthread_should_stop())
+		schedule_timeout_interruptible(1);
+}
+
 /* One task holds a chunk, and another one claims all, and waits for it. */
 static struct task_struct *holder, *claimer;
 
@@ -352,8 +363,7 @@ static int hold_a_chunk(void *lock)
 {
 	if (get_p2m_gfn(lock, CHUNK))
 		return -EIO;
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	wait_for_stop();
 	put_p2m_gfn(lock, CHUNK);
 	return 0;
 }
@@ -363,26 +373,27 @@ static int claim_all(void *lock)
 	if (get_p2m_all(lock, P2M_WAIT, 0))
 		return -EIO;
 	put_p2m_all(lock);
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	wait_for_stop();
 	return 0;
+}
+
+static void wait_until_busy(struct p2m_rangelock *lock, unsigned long gfn)
+{
+	while (try_get_p2m(lock, gfn, 0) != -EBUSY) {
+		put_p2m(lock, gfn, 0);
+		schedule_timeout_uninterruptible(1);
+	}
 }
 
 static void begin_claim(struct worker *w)
 {
-	struct p2m_rangelock *lock = w->gfn ? &tree_1t : &tree;
+	struct p2m_rangelock *lock = tree_of(w);
 
 	holder = kthread_run(hold_a_chunk, lock, "bench/holder");
-	while (try_get_p2m(lock, CHUNK, 0) != -EBUSY) {
-		put_p2m(lock, CHUNK, 0);
-		schedule_timeout_uninterruptible(1);
-	}
+	wait_until_busy(lock, CHUNK);
 	claimer = kthread_run(claim_all, lock, "bench/claimer");
 	/* Its claim is seen once a chunk that nobody holds cannot be had. */
-	while (try_get_p2m(lock, 0, 0) != -EBUSY) {
-		put_p2m(lock, 0, 0);
-		schedule_timeout_uninterruptible(1);
-	}
+	wait_until_busy(lock, 0);
 }
 
 static void end_claim(struct worker *w)
@@ -549,8 +560,7 @@ static int work(void *arg)
 		measure(w);
 		complete(&w->done);
 	}
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	wait_for_stop();
 	return 0;
 }
 
@@ -590,8 +600,7 @@ static int wait_below(void *number)
 
 	if (!err)
 		put_p2m_gfn(&tree, gfn);
-	while (!kthread_should_stop())
-		schedule_timeout_interruptible(1);
+	wait_for_stop();
 	return err;
 }
 
