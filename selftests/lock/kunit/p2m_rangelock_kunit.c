@@ -798,6 +798,24 @@ static void every_node_finds_what_grew_above_it(struct kunit *test)
 	}
 }
 
+/* As soon as a task can find a higher node, those below know it. */
+static void a_new_higher_node_excludes_what_is_below(struct kunit *test)
+{
+	struct p2m_rangelock *lock = stage_lock(test, 0);
+	unsigned long low;
+
+	stage_apart(test, A);
+	DOES(test, B, act_look(CHUNK(0)), 0);
+	low = READ_ONCE(lock->all.below);
+	actor_begin(test, A, act_look(FRAME(1UL << 27)));
+	while (READ_ONCE(lock->all.below) == low && actor_busy(test, A))
+		cond_resched();
+	DOES(test, B, act_try(GB(0)), 0);
+	DOES(test, C, act_look(CHUNK(0)), -EBUSY);
+	DOES(test, B, act_put(GB(0)), 0);
+	ENDS(test, A, 0);
+}
+
 static void tasks_that_grow_the_tree_at_once_still_exclude(struct kunit *test)
 {
 	struct p2m_rangelock *lock = stage_lock(test, 0);
@@ -1179,6 +1197,7 @@ static struct kunit_case p2m_rangelock_cases[] = {
 	KUNIT_CASE(the_tree_grows_around_what_is_held),
 	KUNIT_CASE(the_tree_grows_under_a_claim),
 	KUNIT_CASE(every_node_finds_what_grew_above_it),
+	KUNIT_CASE(a_new_higher_node_excludes_what_is_below),
 	KUNIT_CASE(tasks_that_grow_the_tree_at_once_still_exclude),
 	KUNIT_CASE(destroy_frees_everything),
 	KUNIT_CASE(what_was_never_made_can_be_destroyed),

@@ -491,6 +491,12 @@ void stage_spread(struct kunit *test)
 		set_cpus_allowed_ptr(stage->actor[i].task, cpu_online_mask);
 }
 
+void stage_apart(struct kunit *test, enum who who)
+{
+	set_cpus_allowed_ptr(actor_of(test, who)->task,
+			     cpumask_of(cpumask_last(cpu_online_mask)));
+}
+
 void stage_curtain(struct kunit *test)
 {
 	struct stage *stage = test->priv;

@@ -140,6 +140,9 @@ void stage_exit(struct kunit *test);
  */
 void stage_spread(struct kunit *test);
 
+/* Let this actor use the last CPU, and no other. */
+void stage_apart(struct kunit *test, enum who who);
+
 /* Let the streams end. */
 void stage_curtain(struct kunit *test);
 
