@@ -370,6 +370,57 @@ static void who_keeps_an_order_is_never_refused(struct kunit *test)
 	ENDS(test, D, 0);
 }
 
+/*
+ * While A looks, B puts what A waits for, and D gets it.  A cycle that is put
+ * together of what was seen at different moments was never there.
+ */
+static void what_changes_during_the_look_is_no_deadlock(struct kunit *test)
+{
+	stage_apart(test, A);
+	DOES(test, A, act_get(CHUNK(0)), 0);
+	DOES(test, B, act_get(CHUNK(1)), 0);
+	actor_begin(test, A, act_get(CHUNK(1)));
+	msleep(50);
+	DOES(test, B, act_put(CHUNK(1)), 0);
+	actor_begin(test, D, act_turns_slowly(CHUNK(1), CHUNK(0), 350));
+	actor_begin(test, B, act_get(CHUNK(0)));
+	ENDS(test, A, 0);
+	DOES(test, A, act_put(CHUNK(1)), 0);
+	DOES(test, A, act_put(CHUNK(0)), 0);
+	ENDS(test, B, 0);
+	DOES(test, B, act_put(CHUNK(0)), 0);
+	ENDS(test, D, 0);
+}
+
+/* C is asked whether it owns something below A's claim, and leaves meanwhile. */
+static void an_answer_is_for_one_wait_only(struct kunit *test)
+{
+	long result;
+
+	stage_apart(test, A);
+	DOES(test, B, act_get(of(1, ALL)), 0);
+	DOES(test, C, act_get(CHUNK(5)), 0);
+	DOES(test, D, act_get(CHUNK(0)), 0);
+	SLEEPS(test, A, act_get(GB(0)));
+	SLEEPS(test, C, act_get_interruptible(CHUNK(6)));
+	/* Now A waits for C, and so closes a cycle. */
+	DOES(test, D, act_put(CHUNK(0)), 0);
+	msleep(50);
+	if (actor_busy(test, C))
+		actor_signal(test, C, SIGUSR1);
+	result = actor_end(test, C);
+	KUNIT_EXPECT_TRUE(test, !result || result == -EINTR);
+	actor_begin(test, C, act_get(of(1, CHUNK(0))));
+	msleep(400);
+	STILL_SLEEPS(test, C);
+	DOES(test, B, act_put(of(1, ALL)), 0);
+	ENDS(test, C, 0);
+	DOES(test, C, act_put(CHUNK(5)), 0);
+	if (!result)
+		DOES(test, C, act_put(CHUNK(6)), 0);
+	ENDS(test, A, 0);
+}
+
 /* ---- wide against narrow ------------------------------------------------ */
 
 static void a_wide_get_waits_for_every_holder(struct kunit *test)
@@ -873,6 +924,8 @@ static struct kunit_case p2m_waiting_cases[] = {
 	KUNIT_CASE(who_was_asked_at_one_claim_is_asked_at_another),
 	KUNIT_CASE(of_two_that_are_woken_for_nothing_one_is_refused),
 	KUNIT_CASE(who_keeps_an_order_is_never_refused),
+	KUNIT_CASE(what_changes_during_the_look_is_no_deadlock),
+	KUNIT_CASE(an_answer_is_for_one_wait_only),
 	KUNIT_CASE(a_wide_get_waits_for_every_holder),
 	KUNIT_CASE(a_wide_get_waits_wherever_it_is),
 	KUNIT_CASE(a_holder_may_take_more_while_a_wide_get_waits),

@@ -179,7 +179,10 @@ static long do_turns(struct stage *stage, const struct act *act)
 		err = range_get(stage, range, P2M_WAIT);
 		if (err)
 			break;
-		udelay(MOMENT);
+		if (act->ms)
+			msleep(act->ms);
+		else
+			udelay(MOMENT);
 		range_put(stage, range);
 	}
 	return err;
@@ -305,6 +308,13 @@ struct act act_turns(struct range range, struct range other,
 {
 	return (struct act){ .fn = do_turns, .range = range, .other = other,
 			     .times = times };
+}
+
+struct act act_turns_slowly(struct range range, struct range other,
+			    unsigned int ms)
+{
+	return (struct act){ .fn = do_turns, .range = range, .other = other,
+			     .times = 1, .ms = ms };
 }
 
 struct act act_linger(struct range range, unsigned long us)

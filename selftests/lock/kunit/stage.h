@@ -73,6 +73,7 @@ struct stage;
  * @other: another range to do it with
  * @wait: how to get it
  * @times: how often
+ * @ms: how long to keep it, in milliseconds
  */
 struct act {
 	long		(*fn)(struct stage *stage, const struct act *act);
@@ -80,6 +81,7 @@ struct act {
 	struct range	other;
 	enum p2m_wait	wait;
 	unsigned long	times;
+	unsigned int	ms;
 };
 
 /**
@@ -198,6 +200,10 @@ struct act act_two(struct range range, struct range other, unsigned long times);
 /* Get the one and put it after a moment, then the other, so many times. */
 struct act act_turns(struct range range, struct range other,
 		     unsigned long times);
+
+/* The same once, and sleep for so long while holding either. */
+struct act act_turns_slowly(struct range range, struct range other,
+			    unsigned int ms);
 
 /* Get it, keep it for so many microseconds, and put it. */
 struct act act_linger(struct range range, unsigned long us);
