@@ -19,7 +19,8 @@ _BOTH = (
 # vm-init writes "leaked pages".
 VM = re.compile("|".join(_BOTH + (
     "KASAN", "KCSAN", "UBSAN", "(soft|hard) lockup", "hard LOCKUP",
-    "unable to handle", "kmemleak: ", "unreferenced object", "leaked pages")))
+    "unable to handle", "kmemleak: (?!Kernel memory leak detector)",
+    "unreferenced object", "leaked pages")))
 
 UML = re.compile("|".join(_BOTH + (
     "KASAN: ", "UBSAN: ", "lockup", "Segfault with no mm")))
