@@ -1,0 +1,634 @@
+# SPDX-License-Identifier: GPL-2.0
+"""
+questions - the eight questions: of each its figures, its plots, its tables
+
+A function a question, from figures.Data to a Section.  The sentences are in
+text/.  Where nothing was measured there are no plots, and the tables say so.
+"""
+
+import figures
+import svg
+
+LABELS = {
+    "tree": "the tree", "global": "one lock", "rwlock": "one rwlock",
+    "interval": "interval tree", "readers": "tree with readers",
+    "grain4k": "4 KB", "grain1g": "1 GB", "prealloc": "made before",
+    "p2m": "/dev/p2m", "uffd": "userfaultfd", "ksm": "KSM",
+    "kvmlog": "KVM's dirty log", "balloon": "virtio-balloon", "zram": "zram",
+    "xen": "Xen",
+}
+
+
+def label(system):
+    """What people call a system."""
+    return LABELS.get(system, system)
+
+
+def scaled(figure, factor, unit):
+    """The same figure in another unit, if there is one."""
+    return figure and figure.times(factor, unit)
+
+
+class Table:
+    """A table: its @head, and @rows of texts, numbers and figures."""
+
+    def __init__(self, head, rows):
+        self.head = head
+        self.rows = rows
+
+    def figures(self):
+        """The figures in it."""
+        return [cell for row in self.rows for cell in row
+                if isinstance(cell, figures.Figure)]
+
+
+class Plot:
+    """A plot: its @name, its SVG, and the figures that it is made of."""
+
+    def __init__(self, name, picture, made_of):
+        self.name = name
+        self.picture = picture
+        self.made_of = made_of
+
+    def figures(self):
+        """The figures in it."""
+        return self.made_of
+
+
+class Words:
+    """A part of the question's text, to be shown at this place."""
+
+    def __init__(self, name, title):
+        self.name = name
+        self.title = title
+
+    def figures(self):
+        """The figures in it."""
+        return []
+
+
+class Section:
+    """What the report has of one question."""
+
+    def __init__(self, name):
+        self.name = name
+        self.figures = {}
+        self.parts = []
+
+    def figure(self, name, figure):
+        """A figure with a name, for the sentences and for study.json."""
+        self.figures["%s.%s" % (self.name, name)] = figure
+
+    def words(self, name, title):
+        """Add a part of the text, with a title of its own."""
+        self.parts.append(Words(name, title))
+
+    def table(self, head, rows):
+        """Add a table."""
+        self.parts.append(Table(head, rows))
+
+    def bars(self, name, title, axis, groups):
+        """
+        Add a plot of bars.  @groups: (name, [(system, label, figure)]).  A
+        group without figures is left out.
+        """
+        groups = [g for g in groups if any(figure for *_, figure in g[1])]
+        if groups:
+            self.parts.append(Plot(name, svg.bars(title, axis, [
+                (group, [(system, text, figure.point if figure
+                          else "not measured")
+                         for system, text, figure in rows])
+                for group, rows in groups]),
+                [f for _, rows in groups for *_, f in rows if f]))
+
+    def lines(self, name, title, x, y, lines):
+        """
+        Add a plot of lines.  @lines: (system, label, [(x, figure)], other
+        arguments of svg.Series).
+        """
+        series, made_of = [], []
+        for system, text, points, looks in lines:
+            points = [(at, figure) for at, figure in points if figure]
+            made_of += [figure for _, figure in points]
+            series.append(svg.Series(system, text, [
+                (at, *figure.point) for at, figure in points], **looks))
+        if made_of:
+            self.parts.append(
+                Plot(name, svg.lines(title, x, y, series), made_of))
+
+    def all_figures(self):
+        """Every figure of the section."""
+        return [f for f in self.figures.values() if f] + [
+            f for part in self.parts for f in part.figures()]
+
+
+# ---- 1: readers ------------------------------------------------------
+
+UPDATES = (0, 1, 10, 100)
+
+
+def q1(data):
+    """Exclusive, or many readers?"""
+    section = Section("q1")
+    systems = ("tree", "readers", "rwlock", "global")
+
+    def get(system, measure, lookers, updates):
+        return data.get("q1", system, measure, lookers=lookers,
+                        updates_per_1000=updates)
+
+    for updates in UPDATES:
+        tree = get("tree", "lookups", 2, updates)
+        for other in systems[1:]:
+            section.figure("tree_over_%s_%d" % (other, updates), figures.over(
+                tree, get(other, "lookups", 2, updates)))
+    for system in systems:
+        section.figure("two_over_one_" + system, figures.over(
+            get(system, "lookups", 2, 0), get(system, "lookups", 1, 0)))
+        section.figure("lookup_ns_" + system,
+                       data.get("q1", system, "lookup_ns"))
+    section.figure("updates_tree_over_readers", figures.over(
+        get("tree", "updates", 2, 100), get("readers", "updates", 2, 100)))
+    section.bars("q1-lookups", "Lookups by two CPUs, with updates",
+                 svg.Axis("million lookups a second, both together"), [
+                     ("%s" % ("no updates" if not updates else
+                              "%d update%s per 1,000 lookups" % (
+                                  updates, "s" * (updates > 1))),
+                      [(s, label(s), get(s, "lookups", 2, updates))
+                       for s in systems]) for updates in UPDATES])
+    section.table(
+        ["policy", "one lookup, ns", "1 CPU, no updates, M/s",
+         "2 CPUs, no updates, M/s", "2 CPUs, 100 updates, M/s",
+         "updates then, thousand/s"],
+        [[label(s), data.get("q1", s, "lookup_ns"), get(s, "lookups", 1, 0),
+          get(s, "lookups", 2, 0), get(s, "lookups", 2, 100),
+          get(s, "updates", 2, 100)] for s in systems])
+    return section
+
+
+# ---- 2: foreign mappings ---------------------------------------------
+
+HOLDERS = {"none": "nobody has it mapped", "foreign": "mapped, by a reference",
+           "held": "mapped, by a hold"}
+
+
+def q2(data):
+    """Do references have to stand in for locks?"""
+    section = Section("q2")
+
+    def get(system, measure, holder):
+        return data.get("q2", system, measure, holder=holder)
+
+    for system in ("tree", "global"):
+        for measure, name in (("throughput", ""), ("paged_out", "_paged_out")):
+            none = get(system, measure, "none")
+            for holder in ("foreign", "held"):
+                section.figure(
+                    "%s_%s_over_none%s" % (system, holder, name),
+                    figures.over(get(system, measure, holder), none))
+        section.figure("%s_refused" % system,
+                       get(system, "refused", "foreign"))
+    for measure, title, unit in (
+            ("throughput", "The guest's own faults, while a frame is mapped",
+             "faults/s"),
+            ("paged_out", "Page-out of other frames meanwhile", "pages/s")):
+        section.bars("q2-" + measure, title, svg.Axis(unit), [
+            (text, [(s, label(s), get(s, measure, holder))
+                    for s in ("tree", "global")])
+            for holder, text in HOLDERS.items()])
+    section.table(
+        ["the frame", "policy", "faults/s", "page-out of others, pages/s",
+         "pages refused"],
+        [[text, label(s), get(s, "throughput", holder),
+          get(s, "paged_out", holder), get(s, "refused", holder)]
+         for holder, text in HOLDERS.items() for s in ("tree", "global")])
+    return section
+
+
+# ---- 3: the grain ----------------------------------------------------
+
+GRAINS = {"grain4k": "4 KB", "tree": "2 MB", "grain1g": "1 GB",
+          "global": "whole guest"}
+PATTERNS = {"same2m": "both in the same 2 MB", "disjoint2m": "each in its own",
+            "random": "anywhere in 1 GB"}
+
+
+def q3(data):
+    """Is 2 MB the right grain?"""
+    section = Section("q3")
+
+    def get(system, pattern, hold=100):
+        return data.get("q3", system, "throughput", pattern=pattern,
+                        hold_us=hold)
+
+    def cost(system, measure):
+        return data.get("q3", system, measure)
+
+    for grain in ("grain4k", "grain1g", "global"):
+        for pattern in PATTERNS:
+            section.figure("tree_over_%s_%s" % (grain, pattern), figures.over(
+                get("tree", pattern), get(grain, pattern)))
+    for measure in ("pair_ns", "get2m_ns", "bytes_per_gb"):
+        section.figure(measure + "_4k_over_tree", figures.over(
+            cost("grain4k", measure), cost("tree", measure)))
+    section.figure("bytes_per_gb", cost("tree", "bytes_per_gb"))
+    section.bars("q3-throughput", "Two tasks, each holds for 100 µs",
+                 svg.Axis("thousand holds a second, both together"), [
+                     (text, [(s, grain, scaled(get(s, pattern), 1e-3,
+                                               "thousand/s"))
+                             for s, grain in GRAINS.items()])
+                     for pattern, text in PATTERNS.items()])
+    section.bars("q3-cost", "Get and put of 2 MB, with no other task",
+                 svg.Axis("ns"), [
+                     ("", [(s, grain, cost(s, "get2m_ns"))
+                           for s, grain in GRAINS.items()])])
+    section.table(
+        ["grain", *("%s, holds/s" % t for t in PATTERNS.values()),
+         "one frame, ns", "2 MB, ns", "bytes a GB"],
+        [[grain, *(get(s, p) for p in PATTERNS), cost(s, "pair_ns"),
+          cost(s, "get2m_ns"), cost(s, "bytes_per_gb")]
+         for s, grain in GRAINS.items()])
+    return section
+
+
+# ---- 4: memory and time ----------------------------------------------
+
+SIZES = (1, 16, 64, 1024, 16384)
+
+
+def size_name(gigabytes):
+    """64 GB, 16 TB"""
+    return ("%d GB" % gigabytes if gigabytes < 1024 else
+            "%d TB" % (gigabytes // 1024))
+
+
+def q4(data):
+    """Is the structure affordable?"""
+    section = Section("q4")
+
+    def get(system, measure, size, fill):
+        return data.get("q4", system, measure, size_gb=size, fill=fill)
+
+    for size in (64, 16384):
+        for fill in ("dense", "sparse"):
+            name = "%s_%d" % (fill, size)
+            bytes_ = get("tree", "bytes", size, fill)
+            section.figure("mib_" + name, scaled(bytes_, 2 ** -20, "MiB"))
+            section.figure("share_" + name, scaled(
+                bytes_, 1 / (size * 2 ** 30), "ratio"))
+            section.figure("all_us_" + name, get("tree", "all_us", size, fill))
+            section.figure("prealloc_over_tree_" + name, figures.over(
+                get("prealloc", "bytes", size, fill), bytes_))
+    section.figure("first_over_again", figures.over(
+        get("tree", "first_get_ns", 64, "dense"),
+        get("tree", "again_ns", 64, "dense")))
+    section.figure("first_over_prealloc", figures.over(
+        get("tree", "first_get_ns", 64, "dense"),
+        get("prealloc", "first_get_ns", 64, "dense")))
+    for name, title, unit, measure, factor in (
+            ("q4-memory", "Memory of the lock", "MiB", "bytes", 2 ** -20),
+            ("q4-all", "Get and put of all of a guest", "µs", "all_us", 1)):
+        section.lines(
+            name, title,
+            svg.Axis("guest", log=True,
+                     ticks=[(s, size_name(s)) for s in SIZES]),
+            svg.Axis(unit, log=True),
+            [(s, "%s%s" % (fill, "" if s == "tree" else ", made before"),
+              [(size, scaled(get(s, measure, size, fill), factor, unit))
+               for size in SIZES], {"dash": fill == "sparse"})
+             for s in ("tree", "prealloc")[:1 if measure == "all_us" else 2]
+             for fill in ("dense", "sparse")])
+    section.table(
+        ["guest", "chunks", "memory, MiB", "made before, MiB",
+         "first get, ns", "first, made before, ns", "again, ns", "all, µs"],
+        [[size_name(size), fill,
+          *(scaled(get(s, "bytes", size, fill), 2 ** -20, "MiB")
+            for s in ("tree", "prealloc")),
+          *(get(s, "first_get_ns", size, fill) for s in ("tree", "prealloc")),
+          get("tree", "again_ns", size, fill),
+          get("tree", "all_us", size, fill)]
+         for fill in ("dense", "sparse") for size in SIZES
+         if any(get(s, "bytes", size, fill) for s in ("tree", "prealloc"))])
+    return section
+
+
+# ---- 5: one lock -----------------------------------------------------
+
+POLICIES = ("tree", "interval", "rwlock", "global")
+VCPUS = (1, 2, 4, 8)
+LATENCIES = {0: "0", 100: "0.1 ms", 1000: "1 ms", 10000: "10 ms"}
+
+
+class Faults:
+    """The figures of question 5."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __call__(self, system, vcpus, latency=1000, load="none",
+                 measure="throughput"):
+        return self.data.get("q5", system, measure, vcpus=vcpus,
+                             latency_us=latency, load=load)
+
+    def loaded(self):
+        """The most vCPUs that were measured with load."""
+        return next((n for n in reversed(VCPUS)
+                     if self("tree", n, 1000, "all", "wait_p99")), 8)
+
+
+def q5(data):
+    """What does one global lock cost?"""
+    section = Section("q5")
+    get = Faults(data)
+    _q5_figures(section, get)
+    _q5_throughput(section, get)
+    section.words("interval", "And a lock that knows ranges?")
+    _q5_waits(section, data, get)
+    section.words("simulation", "Beyond two CPUs: a simulation")
+    _q5_simulated(section, data, get)
+    return section
+
+
+def _q5_figures(section, get):
+    for other in POLICIES[1:]:
+        for n in VCPUS:
+            for latency, name in ((0, "0"), (100, "100us"), (1000, "1ms"),
+                                  (10000, "10ms")):
+                ratio = figures.over(get("tree", n, latency),
+                                     get(other, n, latency))
+                section.figure("tree_over_%s_%dvcpu_%s" % (other, n, name),
+                               ratio)
+        section.figure("tree_over_%s_1vcpu" % other, figures.over(
+            get("tree", 1), get(other, 1)))
+        n = get.loaded()
+        section.figure("p99_%s_over_tree" % other, figures.over(
+            get(other, n, 1000, "all", "wait_p99"),
+            get("tree", n, 1000, "all", "wait_p99"), least=1))
+    for system in POLICIES:
+        section.figure(system + "_8_over_1", figures.over(
+            get(system, 8), get(system, 1)))
+
+
+def _vcpu_axis():
+    return svg.Axis("vCPUs of the guest", ticks=VCPUS)
+
+
+def headline(data):
+    """The picture of the first page."""
+    section = Section("q5")
+    get = Faults(data)
+    section.lines(
+        "headline", "Frames brought back from a store with a latency of 1 ms",
+        _vcpu_axis(), svg.Axis("faults served a second"),
+        [(s, label(s), [(n, get(s, n)) for n in VCPUS], {})
+         for s in ("tree", "global")])
+    return section.parts
+
+
+def _q5_throughput(section, get):
+    section.lines(
+        "q5-vcpus", "Faults from a store of 1 ms, by vCPUs", _vcpu_axis(),
+        svg.Axis("faults served a second"),
+        [(s, label(s), [(n, get(s, n)) for n in VCPUS], {})
+         for s in POLICIES])
+    section.table(
+        ["store", "policy", *("%d vCPU%s, faults/s" % (n, "s" * (n > 1))
+                              for n in VCPUS)],
+        [[text, label(s), *(get(s, n, latency) for n in VCPUS)]
+         for latency, text in LATENCIES.items() for s in POLICIES])
+    section.bars(
+        "q5-latency", "8 vCPUs: throughput over one lock's",
+        svg.Axis("times the throughput of one lock"),
+        [("store of %s" % text if latency else "store without latency",
+          [(s, label(s), figures.over(get(s, 8, latency),
+                                      get("global", 8, latency)))
+           for s in POLICIES[:3]]) for latency, text in LATENCIES.items()])
+
+
+def _q5_waits(section, data, get):
+    vcpus = get.loaded()
+    series, made_of = [], []
+    for system in POLICIES:
+        histogram, log = data.histogram("q5", system, "wait", vcpus=vcpus,
+                                        latency_us=1000, load="all")
+        if histogram:
+            series.append(svg.Series(system, label(system),
+                                     figures.distribution(histogram)))
+            made_of.append(figures.Figure([1, 1, 1], "", [log]))
+    if series:
+        section.parts.append(Plot("q5-waits", svg.cumulative(
+            "Waits under page-out, sharing scan and log-dirty, %d vCPUs"
+            % vcpus, svg.Axis("wait of a narrow get, µs", log=True), series),
+            made_of))
+    section.table(
+        ["others at work", "policy", "p50 wait, µs", "p99, µs", "longest, µs",
+         "faults/s"],
+        [[text, label(s), *(get(s, vcpus, 1000, load, "wait_" + part)
+                            for part in ("p50", "p99", "max")),
+          get(s, vcpus, 1000, load)]
+         for load, text in (("none", "none"), ("all", "all three"))
+         for s in POLICIES])
+
+
+# ---- 5: beyond two cores, simulated ----------------------------------
+
+MANY = tuple(2 ** i for i in range(11))
+
+
+def _q5_simulated(section, data, get):
+    def sim(system, vcpus, measure="throughput", **point):
+        return data.get("simulated", system, measure, vcpus=vcpus, **point)
+
+    _q5_errors(section, get, sim)
+    for other in POLICIES[1:]:
+        for n in (64, 1024):
+            section.figure("simulated_tree_over_%s_%d" % (other, n),
+                           figures.over(
+                               sim("tree", n, cpus=n, load="none"),
+                               sim(other, n, cpus=n, load="none")))
+    for load, name, title in (
+            ("none", "q5-simulated", "Simulated: a CPU for each vCPU"),
+            ("dirty", "q5-simulated-dirty",
+             "Simulated: 16 TB, with log-dirty rounds")):
+        section.lines(
+            name, title,
+            svg.Axis("vCPUs", log=True, ticks=[m for m in MANY
+                                               if m.bit_length() % 2]),
+            svg.Axis("faults served a second", log=True),
+            [(s, label(s), [(n, sim(s, n, cpus=n, load=load))
+                            for n in MANY], {"dash": True})
+             for s in POLICIES])
+    section.table(
+        ["simulated, 16 TB", *("%s vCPUs, faults/s" % svg.short(n)
+                               for n in (1, 8, 64, 1024)),
+         "p99 wait at 1,024, µs", "p99 with log-dirty, µs"],
+        [[label(s), *(sim(s, n, cpus=n, load="none")
+                      for n in (1, 8, 64, 1024)),
+          sim(s, 1024, "wait_p99", cpus=1024, load="none"),
+          sim(s, 1024, "wait_p99", cpus=1024, load="dirty")]
+         for s in POLICIES])
+
+
+def _q5_errors(section, get, sim):
+    """How far the simulation is from what was measured, point by point."""
+    errors = {(s, latency, n): _error(get(s, n, latency),
+                                      sim(s, n, cpus=2, latency_us=latency))
+              for s in POLICIES for latency in LATENCIES for n in VCPUS}
+    ahead = [e for (_, _, n), e in errors.items() if e and n > 2]
+    section.figure("simulation_error", _median_error(ahead))
+    section.figure("simulation_error_most", max(
+        (_size(e) for e in ahead), key=lambda e: e.value, default=None))
+    section.table(
+        ["simulated against measured", "store",
+         *("%d vCPU%s" % (n, "s" * (n > 1)) for n in VCPUS)],
+        [[label(s), LATENCIES[latency],
+          *(e and "%+.1f %%" % (100 * e.value) for e in (
+              errors[s, latency, n] for n in VCPUS))]
+         for s in POLICIES for latency in LATENCIES])
+
+
+def _error(measured, simulated):
+    """How far the simulation is off, over what was measured."""
+    if not measured or not simulated:
+        return None
+    return figures.Figure([s / measured.value - 1 for s in simulated.values],
+                          "ratio", measured.logs + simulated.logs)
+
+
+def _size(error):
+    return figures.Figure([abs(v) for v in error.values], "ratio", error.logs)
+
+
+def _median_error(errors):
+    """Of many points: the median, without signs."""
+    if len(errors) < figures.REPEATS:
+        return None
+    return figures.Figure([_size(e).value for e in errors], "ratio",
+                          [log for e in errors for log in e.logs])
+
+
+# ---- 6: ranges from outside ------------------------------------------
+
+FRAMES = (1, 512, 513, 262144, 262145, 1000000)
+
+
+def q6(data):
+    """What do unaligned ranges cost?"""
+    section = Section("q6")
+
+    def get(system, frames, aligned, measure="pair_ns"):
+        return data.get("q6", system, measure, frames=frames, aligned=aligned)
+
+    for n in FRAMES:
+        section.figure("unaligned_over_aligned_%d" % n, figures.over(
+            get("tree", n, "no"), get("tree", n, "yes")))
+        section.figure("nodes_%d" % n, get("tree", n, "no", "nodes"))
+        section.figure("tree_over_interval_%d" % n, figures.over(
+            get("tree", n, "no"), get("interval", n, "no")))
+        section.figure("pair_ns_%d" % n, get("tree", n, "no"))
+    section.figure("pair_ns_1_aligned", get("tree", 1, "yes"))
+    section.lines(
+        "q6-cost", "Get and put of a range, with no other task",
+        svg.Axis("frames", log=True, ticks=[
+            (1, "1"), (512, "512"), (262144, "262,144"),
+            (1000000, " ")]),
+        svg.Axis("ns", log=True),
+        [(s, "%s%s" % (label(s), {"yes": ", aligned",
+                                  "no": ""}[aligned] if s == "tree" else ""),
+          [(n, get(s, n, aligned)) for n in FRAMES],
+          {"dash": aligned == "yes"})
+         for s, aligned in (("tree", "yes"), ("tree", "no"),
+                            ("interval", "no"), ("global", "no"))])
+    section.table(
+        ["frames", "aligned, ns", "nodes", "not aligned, ns", "nodes",
+         "interval tree, ns", "one lock, ns"],
+        [["{:,}".format(n), get("tree", n, "yes"),
+          get("tree", n, "yes", "nodes"), get("tree", n, "no"),
+          get("tree", n, "no", "nodes"), get("interval", n, "no"),
+          get("global", n, "no")] for n in FRAMES])
+    return section
+
+
+# ---- 7: what a user would pick instead --------------------------------
+
+JOBS = {"fault": ("first touch", "uffd"), "pageio": ("out and in", "uffd"),
+        "share": ("merge and break", "ksm"),
+        "dirty": ("a round of log-dirty", "kvmlog"),
+        "return": ("give back and touch again", "balloon")}
+
+
+def q7(data):
+    """What would a user pick instead?"""
+    section = Section("q7")
+
+    def cost(system, job):
+        return data.get("q7", system, "instructions", job=job)
+
+    def faults(system, vcpus):
+        return data.get("q7", system, "throughput", job="pagefaults",
+                        vcpus=vcpus)
+
+    rivals = [s for s in data.systems("q7") if s != "p2m"]
+    groups = []
+    for job, (text, first) in JOBS.items():
+        there = [s for s in rivals if cost(s, job)]
+        section.figure("p2m_over_%s_%s" % (first, job), figures.over(
+            cost("p2m", job), cost(first, job)))
+        groups.append((text, [(s, label(s), cost(s, job)) for s in (
+            "p2m", *sorted(there, key=lambda s: (s != first, s)))]))
+    for n in VCPUS:
+        section.figure("faults_p2m_over_uffd_%dvcpu" % n, figures.over(
+            faults("p2m", n), faults("uffd", n)))
+    section.figure("zram_pageio_p2m_over", figures.over(
+        cost("p2m", "pageio"), cost("zram", "pageio")))
+    section.bars("q7-instructions", "Executed instructions a page of 4 KB",
+                 svg.Axis("thousand instructions: guest, VMM and kernel"),
+                 [(text, [(s, name, scaled(f, 1e-3, "thousand"))
+                          for s, name, f in rows]) for text, rows in groups])
+    section.lines("q7-faults", "Faults from a store of 1 ms", _vcpu_axis(),
+                  svg.Axis("faults served a second"),
+                  [(s, label(s), [(n, faults(s, n)) for n in VCPUS], {})
+                   for s in ("p2m", "uffd")])
+    section.table(["job", "who", "instructions a page",
+                   "/dev/p2m's over these"],
+                  [[text, name, f, figures.over(rows[0][2], f)
+                    if s != "p2m" else ""]
+                   for text, rows in groups for s, name, f in rows])
+    section.table(["a store of 1 ms", *("%d vCPU%s, faults/s" % (
+        n, "s" * (n > 1)) for n in VCPUS)],
+                  [[label(s), *(faults(s, n) for n in VCPUS)]
+                   for s in ("p2m", "uffd")])
+    return section
+
+
+# ---- 8: real Xen -----------------------------------------------------
+
+def q8(data):
+    """Real Xen."""
+    section = Section("q8")
+    rows, groups = [], {}
+    for log in sorted((log for log in data.logs if log["question"] == "q8"),
+                      key=lambda log: list(map(str, log["point"].values()))):
+        what = ", ".join(str(v).replace("_", " ")
+                         for v in log["point"].values())
+        for measure, content in log["measures"].items():
+            if "values" not in content:
+                continue
+            figure = data.get("q8", log["system"], measure, **log["point"])
+            name = "_".join(map(str, log["point"].values()))
+            section.figure("%s_%s_%s" % (log["system"], name, measure), figure)
+            rows.append([what, label(log["system"]),
+                         measure.replace("_", " "), content["unit"], figure])
+            if content["unit"].endswith("/s") and figure:
+                groups.setdefault((content["unit"], what, measure), []).append(
+                    (log["system"], label(log["system"]), figure))
+    for unit in sorted({unit for unit, _, _ in groups}):
+        section.bars("q8-" + unit.split("/")[0].split()[-1],
+                     "Rates under the emulator", svg.Axis(unit), [
+                         ("%s: %s" % (what, measure.replace("_", " ")), bars)
+                         for (u, what, measure), bars in groups.items()
+                         if u == unit])
+    section.table(["what", "system", "measure", "unit", "median"], rows)
+    return section
+
+
+ALL = (q1, q2, q3, q4, q5, q6, q7, q8)
