@@ -48,6 +48,11 @@ help:
 #|                     touch, paging, sharing, log-dirty; compared with shmem,
 #|                     THP, userfaultfd, zram, KSM and KVM's dirty log
 #|   make bench        every benchmark; figures are kept in results/
+#|   make study        the comparative study: the tree of locks against one lock
+#|                     for a guest, and against others; up to 90 minutes, and
+#|                     writes results/study/report.html and Documentation/study.md
+#|   make study-xen    its part on real Xen, which is built for it
+#|                     RESUME=1 goes on with a study that was interrupted
 #|
 #| To use it.
 #|
@@ -67,6 +72,7 @@ help:
 #|                default: the running kernel's, else the newest under
 #|                /lib/modules, else Debian's, which setup then installs
 #|   V=1  W=1  C=1     the kernel build's: commands, more warnings, sparse
+#|   REPEATS=N    repeats of the study (5)
 #|   PREFIX=DIR   where the tools go (/usr/local);  DESTDIR=DIR  for packagers
 #|
 #| For work on it.
@@ -127,6 +133,14 @@ bench-lock: setup
 	@scripts/uml-setup plain preempt
 	@scripts/bench-lock
 
+study: setup uml-plain
+	@selftests/study/run $(study_options)
+
+study-xen: setup
+	@selftests/study/run --only xen $(study_options)
+
+study_options = $(if $(RESUME),--resume) $(if $(REPEATS),--repeats $(REPEATS))
+
 SECONDS ?= 180
 torture: setup uml-plain
 	@selftests/lock/torture/run --seconds $(SECONDS)
@@ -158,5 +172,5 @@ clean:
 	@bash -c '. scripts/lib.sh && rm -rf "$$(build_dir)"'
 
 .PHONY: all help setup modules modules_install install demo demo-host check \
-	check-long bench bench-boot bench-guest bench-lock torture mutants stress uml \
-	uml-plain debug-kernel clean
+	check-long bench bench-boot bench-guest bench-lock study study-xen \
+	torture mutants stress uml uml-plain debug-kernel clean

@@ -150,10 +150,10 @@ class OneLock:
 
 class RangeLock:
     """
-    A lock of ranges.  Narrow gets never meet each other: each task has chunks of
-    its own.  A wide get has a window of many chunks: it keeps new ones out, and
-    waits for those inside.  With a @spinlock, each get and put takes it for half
-    of @pair.
+    A lock of ranges.  Narrow gets never meet each other: each task has chunks
+    of its own.  A wide get has a window of many chunks: it keeps new ones out,
+    and waits for those inside.  With a @spinlock, each get and put takes it for
+    half of @pair.
     """
 
     def __init__(self, simulation, handoff, pair, spinlock=None):

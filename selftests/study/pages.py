@@ -39,7 +39,7 @@ th,td{padding:.35rem 1rem .35rem 0;text-align:left;vertical-align:top;
 border-bottom:1px solid var(--rule)}
 th{font-weight:600;vertical-align:bottom}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-td.n{white-space:nowrap}
+.numbers td{white-space:nowrap}
 td small{display:block;color:var(--faint)}
 .from{color:var(--faint);font-size:.86rem;margin:.2rem 0 1.4rem}
 """
@@ -89,8 +89,10 @@ class Html:
                 kind)
 
         self.parts.append(
-            '<div class="wide"><table><thead><tr>%s</tr></thead><tbody>%s'
+            '<div class="wide"><table%s><thead><tr>%s</tr></thead><tbody>%s'
             "</tbody></table></div>" % (
+                ' class="numbers"' if any(c.right for row in rows for c in row)
+                else "",
                 "".join(element("th", cell) for cell in head),
                 "".join("<tr>%s</tr>" % "".join(element("td", c) for c in row)
                         for row in rows)))
@@ -165,7 +167,7 @@ class Markdown:
         return "\n\n".join(self.parts) + "\n"
 
     def write(self, path):
-        """Write the page, and its plots; plots of old that it has no more go."""
+        """Write the page and its plots; remove plots that it has no more."""
         folder = os.path.join(os.path.dirname(path), self.folder)
         os.makedirs(folder, exist_ok=True)
         for name in os.listdir(folder):

@@ -30,25 +30,35 @@ def scaled(figure, factor, unit):
 
 
 class Table:
-    """A table: its @head, and @rows of texts, numbers and figures."""
+    """
+    A table: its @head, and @rows of texts and figures.  @made_of: the figures
+    that it is of, if not these; @note: what it shows, if not their medians.
+    """
 
-    def __init__(self, head, rows):
+    def __init__(self, head, rows, made_of=None, note=""):
         self.head = head
         self.rows = rows
+        self.made_of = made_of
+        self.note = note
 
     def figures(self):
         """The figures in it."""
-        return [cell for row in self.rows for cell in row
-                if isinstance(cell, figures.Figure)]
+        return self.made_of or [
+            cell for row in self.rows for cell in row
+            if isinstance(cell, figures.Figure)]
 
 
 class Plot:
-    """A plot: its @name, its SVG, and the figures that it is made of."""
+    """
+    A plot: its @name, its SVG, and the figures that it is made of.  @note: what
+    it shows, if not their medians.
+    """
 
-    def __init__(self, name, picture, made_of):
+    def __init__(self, name, picture, made_of, note=""):
         self.name = name
         self.picture = picture
         self.made_of = made_of
+        self.note = note
 
     def figures(self):
         """The figures in it."""
@@ -83,9 +93,9 @@ class Section:
         """Add a part of the text, with a title of its own."""
         self.parts.append(Words(name, title))
 
-    def table(self, head, rows):
+    def table(self, head, rows, **words):
         """Add a table."""
-        self.parts.append(Table(head, rows))
+        self.parts.append(Table(head, rows, **words))
 
     def bars(self, name, title, axis, groups):
         """
@@ -136,33 +146,43 @@ def q1(data):
         return data.get("q1", system, measure, lookers=lookers,
                         updates_per_1000=updates)
 
-    for updates in UPDATES:
-        tree = get("tree", "lookups", 2, updates)
-        for other in systems[1:]:
-            section.figure("tree_over_%s_%d" % (other, updates), figures.over(
-                tree, get(other, "lookups", 2, updates)))
-    for system in systems:
-        section.figure("two_over_one_" + system, figures.over(
-            get(system, "lookups", 2, 0), get(system, "lookups", 1, 0)))
-        section.figure("lookup_ns_" + system,
-                       data.get("q1", system, "lookup_ns"))
-    section.figure("updates_tree_over_readers", figures.over(
-        get("tree", "updates", 2, 100), get("readers", "updates", 2, 100)))
-    section.bars("q1-lookups", "Lookups by two CPUs, with updates",
-                 svg.Axis("million lookups a second, both together"), [
-                     ("%s" % ("no updates" if not updates else
-                              "%d update%s per 1,000 lookups" % (
-                                  updates, "s" * (updates > 1))),
-                      [(s, label(s), get(s, "lookups", 2, updates))
-                       for s in systems]) for updates in UPDATES])
-    section.table(
-        ["policy", "one lookup, ns", "1 CPU, no updates, M/s",
-         "2 CPUs, no updates, M/s", "2 CPUs, 100 updates, M/s",
-         "updates then, thousand/s"],
-        [[label(s), data.get("q1", s, "lookup_ns"), get(s, "lookups", 1, 0),
-          get(s, "lookups", 2, 0), get(s, "lookups", 2, 100),
-          get(s, "updates", 2, 100)] for s in systems])
+    for kind in ("", "hot_"):
+        for updates in UPDATES:
+            tree = get("tree", kind + "lookups", 2, updates)
+            for other in systems[1:]:
+                section.figure(
+                    "%stree_over_%s_%d" % (kind, other, updates),
+                    figures.over(tree, get(other, kind + "lookups", 2,
+                                           updates)))
+        for system in systems:
+            section.figure("%stwo_over_one_%s" % (kind, system), figures.over(
+                get(system, kind + "lookups", 2, 0),
+                get(system, kind + "lookups", 1, 0)))
+            section.figure("%slookup_ns_%s" % (kind, system),
+                           data.get("q1", system, kind + "lookup_ns"))
+    for kind, title in (("", "Two CPUs look up frames of all the guest"),
+                        ("hot_", "Two CPUs look up frames of the same 2 MB")):
+        section.bars(
+            "q1-%slookups" % kind.replace("_", "-"), title,
+            svg.Axis("million lookups a second, both together"),
+            [(updates_name(updates), [
+                (s, label(s), get(s, kind + "lookups", 2, updates))
+                for s in systems]) for updates in UPDATES])
+        section.table(
+            ["same 2 MB" if kind else "all of the guest", "one lookup, ns",
+             "1 CPU, no updates, M/s", "2 CPUs, no updates, M/s",
+             "2 CPUs, 100 updates, M/s", "updates then, thousand/s"],
+            [[label(s), data.get("q1", s, kind + "lookup_ns"),
+              get(s, kind + "lookups", 1, 0), get(s, kind + "lookups", 2, 0),
+              get(s, kind + "lookups", 2, 100),
+              get(s, kind + "updates", 2, 100)] for s in systems])
     return section
+
+
+def updates_name(updates):
+    """So many updates, in words."""
+    return ("%d update%s per 1,000 lookups" % (updates, "s" * (updates > 1))
+            if updates else "no updates")
 
 
 # ---- 2: foreign mappings ---------------------------------------------
@@ -273,17 +293,18 @@ def q4(data):
             name = "%s_%d" % (fill, size)
             bytes_ = get("tree", "bytes", size, fill)
             section.figure("mib_" + name, scaled(bytes_, 2 ** -20, "MiB"))
-            section.figure("share_" + name, scaled(
-                bytes_, 1 / (size * 2 ** 30), "ratio"))
+            section.figure("guest_over_lock_" + name, bytes_ and
+                           figures.Figure([size * 2 ** 30 / b for b in
+                                           bytes_.values], "ratio",
+                                          bytes_.logs))
             section.figure("all_us_" + name, get("tree", "all_us", size, fill))
             section.figure("prealloc_over_tree_" + name, figures.over(
                 get("prealloc", "bytes", size, fill), bytes_))
-    section.figure("first_over_again", figures.over(
-        get("tree", "first_get_ns", 64, "dense"),
-        get("tree", "again_ns", 64, "dense")))
-    section.figure("first_over_prealloc", figures.over(
-        get("tree", "first_get_ns", 64, "dense"),
-        get("prealloc", "first_get_ns", 64, "dense")))
+    section.figure("first_ns", get("tree", "first_get_ns", 64, "sparse"))
+    section.figure("first_made_ns",
+                   get("prealloc", "first_get_ns", 64, "sparse"))
+    section.figure("again_ns", get("tree", "again_ns", 64, "sparse"))
+    section.figure("made_us", get("prealloc", "made_us", 64, "sparse"))
     for name, title, unit, measure, factor in (
             ("q4-memory", "Memory of the lock", "MiB", "bytes", 2 ** -20),
             ("q4-all", "Get and put of all of a guest", "µs", "all_us", 1)):
@@ -299,10 +320,12 @@ def q4(data):
              for fill in ("dense", "sparse")])
     section.table(
         ["guest", "chunks", "memory, MiB", "made before, MiB",
-         "first get, ns", "first, made before, ns", "again, ns", "all, µs"],
+         "making, µs", "first get, ns", "first, made before, ns", "again, ns",
+         "all, µs"],
         [[size_name(size), fill,
           *(scaled(get(s, "bytes", size, fill), 2 ** -20, "MiB")
             for s in ("tree", "prealloc")),
+          get("prealloc", "made_us", size, fill),
           *(get(s, "first_get_ns", size, fill) for s in ("tree", "prealloc")),
           get("tree", "again_ns", size, fill),
           get("tree", "all_us", size, fill)]
@@ -418,9 +441,9 @@ def _q5_waits(section, data, get):
         section.parts.append(Plot("q5-waits", svg.cumulative(
             "Waits under page-out, sharing scan and log-dirty, %d vCPUs"
             % vcpus, svg.Axis("wait of a narrow get, µs", log=True), series),
-            made_of))
+            made_of, "All repeats together"))
     section.table(
-        ["others at work", "policy", "p50 wait, µs", "p99, µs", "longest, µs",
+        ["others at work", "policy", "p50 wait, µs", "p99, µs", "most, µs",
          "faults/s"],
         [[text, label(s), *(get(s, vcpus, 1000, load, "wait_" + part)
                             for part in ("p50", "p99", "max")),
@@ -435,16 +458,20 @@ MANY = tuple(2 ** i for i in range(11))
 
 
 def _q5_simulated(section, data, get):
-    def sim(system, vcpus, measure="throughput", **point):
-        return data.get("simulated", system, measure, vcpus=vcpus, **point)
+    def sim(system, vcpus, load="none", measure="throughput"):
+        return data.get("simulated", system, measure, guest="16tb",
+                        vcpus=vcpus, load=load)
 
-    _q5_errors(section, get, sim)
+    def check(system, vcpus, latency):
+        return data.get("simulated", system, "throughput", guest="measured",
+                        vcpus=vcpus, latency_us=latency)
+
+    _q5_costs(section, check, sim)
+    _q5_errors(section, get, check)
     for other in POLICIES[1:]:
         for n in (64, 1024):
             section.figure("simulated_tree_over_%s_%d" % (other, n),
-                           figures.over(
-                               sim("tree", n, cpus=n, load="none"),
-                               sim(other, n, cpus=n, load="none")))
+                           figures.over(sim("tree", n), sim(other, n)))
     for load, name, title in (
             ("none", "q5-simulated", "Simulated: a CPU for each vCPU"),
             ("dirty", "q5-simulated-dirty",
@@ -454,24 +481,48 @@ def _q5_simulated(section, data, get):
             svg.Axis("vCPUs", log=True, ticks=[m for m in MANY
                                                if m.bit_length() % 2]),
             svg.Axis("faults served a second", log=True),
-            [(s, label(s), [(n, sim(s, n, cpus=n, load=load))
-                            for n in MANY], {"dash": True})
+            [(s, label(s), [(n, sim(s, n, load)) for n in MANY], {"dash": True})
              for s in POLICIES])
     section.table(
-        ["simulated, 16 TB", *("%s vCPUs, faults/s" % svg.short(n)
-                               for n in (1, 8, 64, 1024)),
-         "p99 wait at 1,024, µs", "p99 with log-dirty, µs"],
-        [[label(s), *(sim(s, n, cpus=n, load="none")
-                      for n in (1, 8, 64, 1024)),
-          sim(s, 1024, "wait_p99", cpus=1024, load="none"),
-          sim(s, 1024, "wait_p99", cpus=1024, load="dirty")]
+        ["simulated, 16 TB, faults/s", "1 vCPU",
+         *("%s vCPUs" % svg.short(n) for n in (8, 64, 1024))],
+        [[label(s), *(sim(s, n) for n in (1, 8, 64, 1024))]
+         for s in POLICIES])
+    section.table(
+        ["simulated waits of 1,024 vCPUs, µs", "p99", "longest",
+         "p99, with log-dirty", "longest, with log-dirty"],
+        [[label(s), *(sim(s, 1024, load, measure)
+                      for load in ("none", "dirty")
+                      for measure in ("wait_p99", "wait_max"))]
          for s in POLICIES])
 
 
-def _q5_errors(section, get, sim):
+COSTS = {"outside_us": "work outside, µs", "short_holds": "short holds",
+         "short_hold_us": "each, µs", "hold_us": "long hold, µs",
+         "work_us": "of that work, µs", 
+         "handoff_us": "until a woken task goes on, µs"}
+
+
+def _q5_costs(section, check, sim):
+    """What went into the simulation."""
+    rows, made_of = [], []
+    for system in POLICIES:
+        found = [check(system, 2, 1000), sim(system, 1024)]
+        if all(found):
+            costs, native = (f.logs[0]["costs"] for f in found)
+            rows.append([label(system), *(svg.number(costs[c]) for c in COSTS),
+                         svg.number(1e3 * native["pair_us"])])
+            made_of += found
+    if rows:
+        section.table(["costs of a fault, 1 ms", *COSTS.values(),
+                       "get + put, natively, ns"], rows, made_of=made_of,
+                      note="Means, from the raw logs of q5 and q6")
+
+
+def _q5_errors(section, get, check):
     """How far the simulation is from what was measured, point by point."""
     errors = {(s, latency, n): _error(get(s, n, latency),
-                                      sim(s, n, cpus=2, latency_us=latency))
+                                      check(s, n, latency))
               for s in POLICIES for latency in LATENCIES for n in VCPUS}
     ahead = [e for (_, _, n), e in errors.items() if e and n > 2]
     section.figure("simulation_error", _median_error(ahead))
@@ -526,18 +577,16 @@ def q6(data):
             get("tree", n, "no"), get("interval", n, "no")))
         section.figure("pair_ns_%d" % n, get("tree", n, "no"))
     section.figure("pair_ns_1_aligned", get("tree", 1, "yes"))
-    section.lines(
+    section.figure("interval_ns_1", get("interval", 1, "yes"))
+    section.bars(
         "q6-cost", "Get and put of a range, with no other task",
-        svg.Axis("frames", log=True, ticks=[
-            (1, "1"), (512, "512"), (262144, "262,144"),
-            (1000000, " ")]),
         svg.Axis("ns", log=True),
-        [(s, "%s%s" % (label(s), {"yes": ", aligned",
-                                  "no": ""}[aligned] if s == "tree" else ""),
-          [(n, get(s, n, aligned)) for n in FRAMES],
-          {"dash": aligned == "yes"})
-         for s, aligned in (("tree", "yes"), ("tree", "no"),
-                            ("interval", "no"), ("global", "no"))])
+        [("%s frame%s" % ("{:,}".format(n), "s" * (n > 1)),
+          [("tree", "the tree, aligned", get("tree", n, "yes")),
+           ("tree", "the tree, not aligned", get("tree", n, "no")),
+           ("interval", label("interval"), get("interval", n, "no")),
+           ("global", label("global"), get("global", n, "no"))])
+         for n in FRAMES])
     section.table(
         ["frames", "aligned, ns", "nodes", "not aligned, ns", "nodes",
          "interval tree, ns", "one lock, ns"],
@@ -628,6 +677,7 @@ def q8(data):
                          for (u, what, measure), bars in groups.items()
                          if u == unit])
     section.table(["what", "system", "measure", "unit", "median"], rows)
+    section.figure("measured", next((r[-1] for r in rows if r[-1]), None))
     return section
 
 

@@ -356,7 +356,8 @@ def cumulative(title, x, series, marks=(50, 99)):
     # All lines end at 100%: the label stands where the line passes 50%, or so.
     top, left, right = 62, 60, WIDTH - 28
     picture = Picture(title, top + HEIGHT + 52)
-    _heading(picture, title, "share of gets that waited no longer than this")
+    _heading(picture, title, "share of gets that waited no longer; marks at "
+             + " and ".join("%d %%" % mark for mark in marks))
     area = Area(picture, x, y, (left, top, right, top + HEIGHT))
     area.axes()
     for one in curves:
@@ -391,7 +392,8 @@ BAR, GAP = 20, 14
 def bars(title, axis, groups):
     """
     Bars that lie, in groups: each group is (name, [(system, label, point)]), a
-    point (low, middle, high), or a text that says why there is no bar.
+    point (low, middle, high), or a text that says why there is no bar.  On a
+    log axis, where a bar's length means nothing, there are marks instead.
     """
     axis.fit([v for _, rows in groups for *_, point in rows
               if not isinstance(point, str) for v in point])
@@ -399,7 +401,7 @@ def bars(title, axis, groups):
     names = sum(1 for name, _ in groups if name)
     height = 62 + count * BAR + len(groups) * GAP + names * (SIZE + 6) + 30
     picture = Picture(title, height)
-    _heading(picture, title, axis.label)
+    _heading(picture, title, axis.label + (", log scale" if axis.log else ""))
     left = 26 + max(width_of(label) for _, rows in groups
                     for _, label, _ in rows)
     right = WIDTH - 84
@@ -408,7 +410,7 @@ def bars(title, axis, groups):
     area.y.fit([1])
     for value, text in axis.marks():
         x, _ = area.at(value, 0)
-        picture.line("grid" if value else "axis", (x, area.top - 4),
+        picture.line("axis" if value == axis.low else "grid", (x, area.top - 4),
                      (x, area.bottom))
         picture.text(x, area.bottom + 18, text, "faint middle")
     y = area.top
@@ -433,6 +435,11 @@ def _bar(area, y, system, label, point):
         picture.text(area.left + 8, middle + 5, point, "faint")
         return
     low, at, high = (area.at(v, 0)[0] for v in point)
+    if area.x.log:
+        picture.line("grid", (area.left, middle), (at, middle))
+        picture.mark(one, at, middle)
+        picture.text(max(at, high) + 10, middle + 5, number(point[1]))
+        return
     picture.add('<rect class="f-{colour}" x="{x:.1f}" y="{y:.1f}" '
                 'width="{w:.1f}" height="{h}"/>', colour=one.colour,
                 x=area.left, y=y + 2, w=max(at - area.left, 1), h=BAR - 4)

@@ -135,6 +135,8 @@ class Texts:
     def term(self, term):
         """Does one comparison hold?"""
         if term.startswith("not "):
+            if term[4:] not in self.figures:
+                raise BadText("there is no figure " + term[4:])
             return self.figures[term[4:]] is None
         found = TERM.match(term.strip())
         if not found:
