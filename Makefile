@@ -137,6 +137,7 @@ study: setup uml-plain
 	@selftests/study/run $(study_options)
 
 study-xen: setup
+	@selftests/study/xen/setup
 	@selftests/study/run --only xen $(study_options)
 
 study_options = $(if $(RESUME),--resume) $(if $(REPEATS),--repeats $(REPEATS))

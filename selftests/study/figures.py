@@ -96,13 +96,18 @@ class Data:
             self.by_system.setdefault(key, []).append(log)
 
     def find(self, question, system, measure, **point):
-        """The log of one point that has the measure; None if there is none."""
+        """
+        The log of a point that has the measure, or None.  Of many such points,
+        the one of which the fewest keys are not named here.
+        """
+        found = None
         for log in self.by_system.get((question, system), []):
             has = {k: str(v) for k, v in log["point"].items()}
             if measure in log["measures"] and all(
                     has.get(k) == str(v) for k, v in point.items()):
-                return log
-        return None
+                if not found or len(has) < len(found["point"]):
+                    found = log
+        return found
 
     def get(self, question, system, measure, **point):
         """A figure; None if it has not been measured often enough."""

@@ -10,6 +10,7 @@ Markdown, of which the HTML page knows paragraphs, "> " quotes, "- " lists,
 import html
 import os
 import re
+import textwrap
 
 STYLE = """
 :root{color-scheme:light dark;--ink:#1c1c1c;--faint:#595959;--paper:#fff;
@@ -124,6 +125,16 @@ def inline(text):
     return re.sub(r"(?<![\w*])\*([^*\s][^*]*)\*", r"<em>\1</em>", text)
 
 
+def filled(text):
+    """A paragraph, a quote or an item of a list, in lines of equal length."""
+    first = re.match(r"(> |- )?", text)[0]
+    text = re.sub(r"(?m)^> ?", "", text)
+    return textwrap.fill(
+        text[2:] if first == "- " else text, 80, initial_indent=first,
+        subsequent_indent={"- ": "  "}.get(first, first),
+        break_long_words=False, break_on_hyphens=False)
+
+
 class Markdown:
     """A page of Markdown, and the files of its plots, in a folder beside it."""
 
@@ -140,7 +151,9 @@ class Markdown:
 
     def text(self, text):
         """Paragraphs, lists and quotes."""
-        self.parts.append(text.strip())
+        self.parts.append("\n\n".join(
+            "\n".join(filled(item) for item in re.split(r"\n(?=- )", block))
+            for block in re.split(r"\n\s*\n", text.strip())))
 
     def table(self, head, rows):
         """A table of Cells."""

@@ -338,7 +338,7 @@ def q4(data):
 
 POLICIES = ("tree", "interval", "rwlock", "global")
 VCPUS = (1, 2, 4, 8)
-LATENCIES = {0: "0", 100: "0.1 ms", 1000: "1 ms", 10000: "10 ms"}
+LATENCIES = {0: "none", 100: "0.1 ms", 1000: "1 ms", 10000: "10 ms"}
 
 
 class Faults:
@@ -651,34 +651,95 @@ def q7(data):
 
 # ---- 8: real Xen -----------------------------------------------------
 
+XEN_JOBS = {"evict": "page out", "populate": "page in",
+            "limit": "page in at the limit", "logdirty": "log-dirty"}
+XEN_VCPUS = (1, 2, 4)
+LOCK = {"acquisitions": "gets", "hold": "hold, ns", "held": "held, % of time",
+        "blocked": "blocked, % of gets", "block": "wait, ns a get"}
+
+
 def q8(data):
     """Real Xen."""
     section = Section("q8")
-    rows, groups = [], {}
-    for log in sorted((log for log in data.logs if log["question"] == "q8"),
-                      key=lambda log: list(map(str, log["point"].values()))):
-        what = ", ".join(str(v).replace("_", " ")
-                         for v in log["point"].values())
-        for measure, content in log["measures"].items():
-            if "values" not in content:
-                continue
-            figure = data.get("q8", log["system"], measure, **log["point"])
-            name = "_".join(map(str, log["point"].values()))
-            section.figure("%s_%s_%s" % (log["system"], name, measure), figure)
-            rows.append([what, label(log["system"]),
-                         measure.replace("_", " "), content["unit"], figure])
-            if content["unit"].endswith("/s") and figure:
-                groups.setdefault((content["unit"], what, measure), []).append(
-                    (log["system"], label(log["system"]), figure))
-    for unit in sorted({unit for unit, _, _ in groups}):
-        section.bars("q8-" + unit.split("/")[0].split()[-1],
-                     "Rates under the emulator", svg.Axis(unit), [
-                         ("%s: %s" % (what, measure.replace("_", " ")), bars)
-                         for (u, what, measure), bars in groups.items()
-                         if u == unit])
-    section.table(["what", "system", "measure", "unit", "median"], rows)
-    section.figure("measured", next((r[-1] for r in rows if r[-1]), None))
+
+    def get(system, measure, job, vcpus, **more):
+        return data.get("q8", system, measure, job=job, vcpus=vcpus, **more)
+
+    _q8_figures(section, get)
+    section.lines("q8-populate", "Pages that come in when they are touched",
+                  svg.Axis("vCPUs of the guest", ticks=XEN_VCPUS),
+                  svg.Axis("pages a second"),
+                  [(s, label(s), [(n, get(s, "rate", "populate", n))
+                                  for n in XEN_VCPUS], {})
+                   for s in ("p2m", "xen")])
+    section.bars("q8-rates", "A guest with one vCPU",
+                 svg.Axis("pages a second"),
+                 [(text, [(s, label(s), get(s, "rate", job, 1))
+                          for s in ("p2m", "xen")])
+                  for job, text in XEN_JOBS.items()])
+    _q8_jobs(section, get)
+    section.words("beside", "What Xen shows and the rivals do not")
+    _q8_locks(section, get)
     return section
+
+
+def _q8_figures(section, get):
+    for job in XEN_JOBS:
+        for n in XEN_VCPUS:
+            xen = get("xen", "rate", job, n)
+            section.figure("%s_rate_%d" % (job, n), xen)
+            section.figure("%s_p2m_over_xen_%d" % (job, n), figures.over(
+                get("p2m", "rate", job, n), xen))
+            for what in LOCK:
+                section.figure("%s_lock_%s_%d" % (job, what, n),
+                               get("xen", "p2m_" + what, job, n))
+    for system in ("xen", "p2m"):
+        section.figure(system + "_populate_4_over_1", figures.over(
+            get(system, "rate", "populate", 4),
+            get(system, "rate", "populate", 1)))
+        section.figure(system + "_boot_ms",
+                       get(system, "boot", "pod_boot", 1, pod="yes"))
+    section.figure("boot_pod_over_all", figures.over(
+        get("xen", "boot", "pod_boot", 1, pod="yes"),
+        get("xen", "boot", "pod_boot", 1, pod="no")))
+    section.figure("round_p2m_over_xen", figures.over(
+        get("p2m", "round", "logdirty", 1), get("xen", "round", "logdirty", 1)))
+
+
+def _q8_jobs(section, get):
+    section.table(
+        ["job", "vCPUs", "Xen, pages/s", "/dev/p2m, pages/s",
+         "Xen: p99 of a touch, µs", "/dev/p2m: p99, µs"],
+        [[text, str(n), get("xen", "rate", job, n), get("p2m", "rate", job, n),
+          get("xen", "touch_p99", job, n), get("p2m", "touch_p99", job, n)]
+         for job, text in XEN_JOBS.items() for n in XEN_VCPUS])
+    section.table(
+        ["instructions a page", "Xen: dom0", "Xen: guest and Xen", "/dev/p2m"],
+        [[text, *(get(s, measure, job, 1, clock="instructions")
+                  for s, measure in (("xen", "dom0_page"),
+                                     ("xen", "guest_page"),
+                                     ("p2m", "dom0_page")))]
+         for job, text in XEN_JOBS.items()])
+    section.table(
+        ["one vCPU", "Xen", "Xen, all before", "/dev/p2m"],
+        [["boot, on demand, ms", get("xen", "boot", "pod_boot", 1, pod="yes"),
+          get("xen", "boot", "pod_boot", 1, pod="no"),
+          get("p2m", "boot", "pod_boot", 1, pod="yes")],
+         ["log-dirty on, ms", get("xen", "enable", "logdirty", 1), "",
+          get("p2m", "enable", "logdirty", 1)],
+         ["a round of log-dirty, ms", get("xen", "round", "logdirty", 1), "",
+          get("p2m", "round", "logdirty", 1)],
+         ["a round, nothing written, ms",
+          get("xen", "idle_round", "logdirty", 1), "",
+          get("p2m", "idle_round", "logdirty", 1)]])
+
+
+def _q8_locks(section, get):
+    """What xenlockprof says."""
+    section.table(
+        ["Xen's p2m lock, held to write", "vCPUs", *LOCK.values()],
+        [[text, str(n), *(get("xen", "p2m_" + what, job, n) for what in LOCK)]
+         for job, text in XEN_JOBS.items() for n in XEN_VCPUS])
 
 
 ALL = (q1, q2, q3, q4, q5, q6, q7, q8)

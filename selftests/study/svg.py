@@ -19,7 +19,7 @@ lightness as well as in hue, for readers who do not see all hues.
 import html
 import math
 
-WIDTH = 600
+WIDTH = 560
 SIZE = 14                       # of the text; the plot can be shown at 700 px
 HEIGHT = 300                    # of the area of lines
 
