@@ -162,8 +162,9 @@ class Markdown:
                                  for cell in head)]
         for row in rows:
             lines.append("| %s |" % " | ".join(
-                cell.text + ("<br><sub>%s</sub>" % cell.small
-                             if cell.small else "") for cell in row))
+                " ".join(cell.text.split()) +
+                ("<br><sub>%s</sub>" % cell.small if cell.small else "")
+                for cell in row))
         self.parts.append("\n".join(lines))
 
     def plot(self, name, picture):
