@@ -128,9 +128,9 @@ def inline(text):
 def filled(text):
     """A paragraph, a quote or an item of a list, in lines of equal length."""
     first = re.match(r"(> |- )?", text)[0]
-    text = re.sub(r"(?m)^> ?", "", text)
+    text = " ".join(re.sub(r"(?m)^> ?", "", text[len(first):]).split())
     return textwrap.fill(
-        text[2:] if first == "- " else text, 80, initial_indent=first,
+        text, 80, initial_indent=first,
         subsequent_indent={"- ": "  "}.get(first, first),
         break_long_words=False, break_on_hyphens=False)
 

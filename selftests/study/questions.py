@@ -311,7 +311,8 @@ def q4(data):
         section.lines(
             name, title,
             svg.Axis("guest", log=True,
-                     ticks=[(s, size_name(s)) for s in SIZES]),
+                     ticks=[(s, "" if s == 16 else size_name(s))
+                                   for s in SIZES]),
             svg.Axis(unit, log=True),
             [(s, "%s%s" % (fill, "" if s == "tree" else ", made before"),
               [(size, scaled(get(s, measure, size, fill), factor, unit))

@@ -329,7 +329,8 @@ def lines(title, x, y, series):
     _heading(picture, title, y.label + (", log scale" if y.log else ""))
     area = Area(picture, x, y, (left, top, right, top + HEIGHT))
     area.axes()
-    for one in series:
+    # The first is the one to be seen where lines lie on each other.
+    for one in reversed(series):
         area.draw(one)
     area.labels(series)
     return str(picture)
@@ -360,9 +361,9 @@ def cumulative(title, x, series, marks=(50, 99)):
              + " and ".join("%d %%" % mark for mark in marks))
     area = Area(picture, x, y, (left, top, right, top + HEIGHT))
     area.axes()
-    for one in curves:
+    for one in reversed(curves):
         area.draw(one)
-    for one in curves:
+    for one in reversed(curves):
         for edge, share in one.passes:
             picture.mark(one, *area.at(edge, share))
     _inner_labels(area, curves)
