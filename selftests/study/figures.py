@@ -19,7 +19,7 @@ REPEATS = 3
 PLACES = {
     "native": "user-mode Linux, native speed",
     "emulated": "real KVM guests in the emulated host",
-    "icount": "executed instructions, counted by the emulator",
+    "icount": "an emulated host whose clock counts instructions",
     "xen": "real Xen in the emulator",
     "simulated": "simulated",
 }

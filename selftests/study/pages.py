@@ -169,7 +169,7 @@ class Markdown:
 
     def plot(self, name, picture):
         """A plot: the SVG is a file, and the page has a link to it."""
-        title = re.search(r"<title>(.*?)</title>", picture)[1]
+        title = html.unescape(re.search(r"<title>(.*?)</title>", picture)[1])
         self.plots[name + ".svg"] = picture
         self.parts.append("![%s](%s/%s.svg)" % (title, self.folder, name))
 

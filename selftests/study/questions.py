@@ -3,134 +3,13 @@
 questions - the eight questions: of each its figures, its plots, its tables
 
 A function a question, from figures.Data to a Section.  The sentences are in
-text/.  Where nothing was measured there are no plots, and the tables say so.
+text/.  Where nothing was measured there are no plots and no tables.
 """
 
 import figures
 import svg
-
-LABELS = {
-    "tree": "the tree", "global": "one lock", "rwlock": "one rwlock",
-    "interval": "interval tree", "readers": "tree with readers",
-    "grain4k": "4 KB", "grain1g": "1 GB", "prealloc": "made before",
-    "p2m": "/dev/p2m", "uffd": "userfaultfd", "ksm": "KSM",
-    "kvmlog": "KVM's dirty log", "balloon": "virtio-balloon", "zram": "zram",
-    "xen": "Xen",
-}
-
-
-def label(system):
-    """What people call a system."""
-    return LABELS.get(system, system)
-
-
-def scaled(figure, factor, unit):
-    """The same figure in another unit, if there is one."""
-    return figure and figure.times(factor, unit)
-
-
-class Table:
-    """
-    A table: its @head, and @rows of texts and figures.  @made_of: the figures
-    that it is of, if not these; @note: what it shows, if not their medians.
-    """
-
-    def __init__(self, head, rows, made_of=None, note=""):
-        self.head = head
-        self.rows = rows
-        self.made_of = made_of
-        self.note = note
-
-    def figures(self):
-        """The figures in it."""
-        return self.made_of or [
-            cell for row in self.rows for cell in row
-            if isinstance(cell, figures.Figure)]
-
-
-class Plot:
-    """
-    A plot: its @name, its SVG, and the figures that it is made of.  @note: what
-    it shows, if not their medians.
-    """
-
-    def __init__(self, name, picture, made_of, note=""):
-        self.name = name
-        self.picture = picture
-        self.made_of = made_of
-        self.note = note
-
-    def figures(self):
-        """The figures in it."""
-        return self.made_of
-
-
-class Words:
-    """A part of the question's text, to be shown at this place."""
-
-    def __init__(self, name, title):
-        self.name = name
-        self.title = title
-
-    def figures(self):
-        """The figures in it."""
-        return []
-
-
-class Section:
-    """What the report has of one question."""
-
-    def __init__(self, name):
-        self.name = name
-        self.figures = {}
-        self.parts = []
-
-    def figure(self, name, figure):
-        """A figure with a name, for the sentences and for study.json."""
-        self.figures["%s.%s" % (self.name, name)] = figure
-
-    def words(self, name, title):
-        """Add a part of the text, with a title of its own."""
-        self.parts.append(Words(name, title))
-
-    def table(self, head, rows, **words):
-        """Add a table."""
-        self.parts.append(Table(head, rows, **words))
-
-    def bars(self, name, title, axis, groups):
-        """
-        Add a plot of bars.  @groups: (name, [(system, label, figure)]).  A
-        group without figures is left out.
-        """
-        groups = [g for g in groups if any(figure for *_, figure in g[1])]
-        if groups:
-            self.parts.append(Plot(name, svg.bars(title, axis, [
-                (group, [(system, text, figure.point if figure
-                          else "not measured")
-                         for system, text, figure in rows])
-                for group, rows in groups]),
-                [f for _, rows in groups for *_, f in rows if f]))
-
-    def lines(self, name, title, x, y, lines):
-        """
-        Add a plot of lines.  @lines: (system, label, [(x, figure)], other
-        arguments of svg.Series).
-        """
-        series, made_of = [], []
-        for system, text, points, looks in lines:
-            points = [(at, figure) for at, figure in points if figure]
-            made_of += [figure for _, figure in points]
-            series.append(svg.Series(system, text, [
-                (at, *figure.point) for at, figure in points], **looks))
-        if made_of:
-            self.parts.append(
-                Plot(name, svg.lines(title, x, y, series), made_of))
-
-    def all_figures(self):
-        """Every figure of the section."""
-        return [f for f in self.figures.values() if f] + [
-            f for part in self.parts for f in part.figures()]
-
+from question5 import VCPUS, q5, vcpu_axis
+from sections import Section, label, scaled
 
 # ---- 1: readers ------------------------------------------------------
 
@@ -195,8 +74,8 @@ def q2(data):
     """Do references have to stand in for locks?"""
     section = Section("q2")
 
-    def get(system, measure, holder):
-        return data.get("q2", system, measure, holder=holder)
+    def get(system, measure, holder, **more):
+        return data.get("q2", system, measure, holder=holder, **more)
 
     for system in ("tree", "global"):
         for measure, name in (("throughput", ""), ("paged_out", "_paged_out")):
@@ -207,6 +86,9 @@ def q2(data):
                     figures.over(get(system, measure, holder), none))
         section.figure("%s_refused" % system,
                        get(system, "refused", "foreign"))
+        section.figure("%s_held_over_none_log_dirty" % system, figures.over(
+            get(system, "throughput", "held", log_dirty="yes"),
+            get(system, "throughput", "none", log_dirty="yes")))
     for measure, title, unit in (
             ("throughput", "The guest's own faults, while a frame is mapped",
              "faults/s"),
@@ -220,6 +102,13 @@ def q2(data):
          "pages refused"],
         [[text, label(s), get(s, "throughput", holder),
           get(s, "paged_out", holder), get(s, "refused", holder)]
+         for holder, text in HOLDERS.items() for s in ("tree", "global")])
+    section.table(
+        ["with log-dirty as well", "policy", "faults/s",
+         "page-out of others, pages/s", "rounds of log-dirty/s"],
+        [[text, label(s), *(get(s, measure, holder, log_dirty="yes")
+                            for measure in ("throughput", "paged_out",
+                                            "log_dirty"))]
          for holder, text in HOLDERS.items() for s in ("tree", "global")])
     return section
 
@@ -335,229 +224,6 @@ def q4(data):
     return section
 
 
-# ---- 5: one lock -----------------------------------------------------
-
-POLICIES = ("tree", "interval", "rwlock", "global")
-VCPUS = (1, 2, 4, 8)
-LATENCIES = {0: "none", 100: "0.1 ms", 1000: "1 ms", 10000: "10 ms"}
-
-
-class Faults:
-    """The figures of question 5."""
-
-    def __init__(self, data):
-        self.data = data
-
-    def __call__(self, system, vcpus, latency=1000, load="none",
-                 measure="throughput"):
-        return self.data.get("q5", system, measure, vcpus=vcpus,
-                             latency_us=latency, load=load)
-
-    def loaded(self):
-        """The most vCPUs that were measured with load."""
-        return next((n for n in reversed(VCPUS)
-                     if self("tree", n, 1000, "all", "wait_p99")), 8)
-
-
-def q5(data):
-    """What does one global lock cost?"""
-    section = Section("q5")
-    get = Faults(data)
-    _q5_figures(section, get)
-    _q5_throughput(section, get)
-    section.words("interval", "And a lock that knows ranges?")
-    _q5_waits(section, data, get)
-    section.words("simulation", "Beyond two CPUs: a simulation")
-    _q5_simulated(section, data, get)
-    return section
-
-
-def _q5_figures(section, get):
-    for other in POLICIES[1:]:
-        for n in VCPUS:
-            for latency, name in ((0, "0"), (100, "100us"), (1000, "1ms"),
-                                  (10000, "10ms")):
-                ratio = figures.over(get("tree", n, latency),
-                                     get(other, n, latency))
-                section.figure("tree_over_%s_%dvcpu_%s" % (other, n, name),
-                               ratio)
-        section.figure("tree_over_%s_1vcpu" % other, figures.over(
-            get("tree", 1), get(other, 1)))
-        n = get.loaded()
-        section.figure("p99_%s_over_tree" % other, figures.over(
-            get(other, n, 1000, "all", "wait_p99"),
-            get("tree", n, 1000, "all", "wait_p99"), least=1))
-    for system in POLICIES:
-        section.figure(system + "_8_over_1", figures.over(
-            get(system, 8), get(system, 1)))
-
-
-def _vcpu_axis():
-    return svg.Axis("vCPUs of the guest", ticks=VCPUS)
-
-
-def headline(data):
-    """The picture of the first page."""
-    section = Section("q5")
-    get = Faults(data)
-    section.lines(
-        "headline", "Frames brought back from a store with a latency of 1 ms",
-        _vcpu_axis(), svg.Axis("faults served a second"),
-        [(s, label(s), [(n, get(s, n)) for n in VCPUS], {})
-         for s in ("tree", "global")])
-    return section.parts
-
-
-def _q5_throughput(section, get):
-    section.lines(
-        "q5-vcpus", "Faults from a store of 1 ms, by vCPUs", _vcpu_axis(),
-        svg.Axis("faults served a second"),
-        [(s, label(s), [(n, get(s, n)) for n in VCPUS], {})
-         for s in POLICIES])
-    section.table(
-        ["store", "policy", *("%d vCPU%s, faults/s" % (n, "s" * (n > 1))
-                              for n in VCPUS)],
-        [[text, label(s), *(get(s, n, latency) for n in VCPUS)]
-         for latency, text in LATENCIES.items() for s in POLICIES])
-    section.bars(
-        "q5-latency", "8 vCPUs: throughput over one lock's",
-        svg.Axis("times the throughput of one lock"),
-        [("store of %s" % text if latency else "store without latency",
-          [(s, label(s), figures.over(get(s, 8, latency),
-                                      get("global", 8, latency)))
-           for s in POLICIES[:3]]) for latency, text in LATENCIES.items()])
-
-
-def _q5_waits(section, data, get):
-    vcpus = get.loaded()
-    series, made_of = [], []
-    for system in POLICIES:
-        histogram, log = data.histogram("q5", system, "wait", vcpus=vcpus,
-                                        latency_us=1000, load="all")
-        if histogram:
-            series.append(svg.Series(system, label(system),
-                                     figures.distribution(histogram)))
-            made_of.append(figures.Figure([1, 1, 1], "", [log]))
-    if series:
-        section.parts.append(Plot("q5-waits", svg.cumulative(
-            "Waits under page-out, sharing scan and log-dirty, %d vCPUs"
-            % vcpus, svg.Axis("wait of a narrow get, µs", log=True), series),
-            made_of, "All repeats together"))
-    section.table(
-        ["others at work", "policy", "p50 wait, µs", "p99, µs", "most, µs",
-         "faults/s"],
-        [[text, label(s), *(get(s, vcpus, 1000, load, "wait_" + part)
-                            for part in ("p50", "p99", "max")),
-          get(s, vcpus, 1000, load)]
-         for load, text in (("none", "none"), ("all", "all three"))
-         for s in POLICIES])
-
-
-# ---- 5: beyond two cores, simulated ----------------------------------
-
-MANY = tuple(2 ** i for i in range(11))
-
-
-def _q5_simulated(section, data, get):
-    def sim(system, vcpus, load="none", measure="throughput"):
-        return data.get("simulated", system, measure, guest="16tb",
-                        vcpus=vcpus, load=load)
-
-    def check(system, vcpus, latency):
-        return data.get("simulated", system, "throughput", guest="measured",
-                        vcpus=vcpus, latency_us=latency)
-
-    _q5_costs(section, check, sim)
-    _q5_errors(section, get, check)
-    for other in POLICIES[1:]:
-        for n in (64, 1024):
-            section.figure("simulated_tree_over_%s_%d" % (other, n),
-                           figures.over(sim("tree", n), sim(other, n)))
-    for load, name, title in (
-            ("none", "q5-simulated", "Simulated: a CPU for each vCPU"),
-            ("dirty", "q5-simulated-dirty",
-             "Simulated: 16 TB, with log-dirty rounds")):
-        section.lines(
-            name, title,
-            svg.Axis("vCPUs", log=True, ticks=[m for m in MANY
-                                               if m.bit_length() % 2]),
-            svg.Axis("faults served a second", log=True),
-            [(s, label(s), [(n, sim(s, n, load)) for n in MANY], {"dash": True})
-             for s in POLICIES])
-    section.table(
-        ["simulated, 16 TB, faults/s", "1 vCPU",
-         *("%s vCPUs" % svg.short(n) for n in (8, 64, 1024))],
-        [[label(s), *(sim(s, n) for n in (1, 8, 64, 1024))]
-         for s in POLICIES])
-    section.table(
-        ["simulated waits of 1,024 vCPUs, µs", "p99", "longest",
-         "p99, with log-dirty", "longest, with log-dirty"],
-        [[label(s), *(sim(s, 1024, load, measure)
-                      for load in ("none", "dirty")
-                      for measure in ("wait_p99", "wait_max"))]
-         for s in POLICIES])
-
-
-COSTS = {"outside_us": "work outside, µs", "short_holds": "short holds",
-         "short_hold_us": "each, µs", "hold_us": "long hold, µs",
-         "work_us": "of that work, µs", 
-         "handoff_us": "until a woken task goes on, µs"}
-
-
-def _q5_costs(section, check, sim):
-    """What went into the simulation."""
-    rows, made_of = [], []
-    for system in POLICIES:
-        found = [check(system, 2, 1000), sim(system, 1024)]
-        if all(found):
-            costs, native = (f.logs[0]["costs"] for f in found)
-            rows.append([label(system), *(svg.number(costs[c]) for c in COSTS),
-                         svg.number(1e3 * native["pair_us"])])
-            made_of += found
-    if rows:
-        section.table(["costs of a fault, 1 ms", *COSTS.values(),
-                       "get + put, natively, ns"], rows, made_of=made_of,
-                      note="Means, from the raw logs of q5 and q6")
-
-
-def _q5_errors(section, get, check):
-    """How far the simulation is from what was measured, point by point."""
-    errors = {(s, latency, n): _error(get(s, n, latency),
-                                      check(s, n, latency))
-              for s in POLICIES for latency in LATENCIES for n in VCPUS}
-    ahead = [e for (_, _, n), e in errors.items() if e and n > 2]
-    section.figure("simulation_error", _median_error(ahead))
-    section.figure("simulation_error_most", max(
-        (_size(e) for e in ahead), key=lambda e: e.value, default=None))
-    section.table(
-        ["simulated against measured", "store",
-         *("%d vCPU%s" % (n, "s" * (n > 1)) for n in VCPUS)],
-        [[label(s), LATENCIES[latency],
-          *(e and "%+.1f %%" % (100 * e.value) for e in (
-              errors[s, latency, n] for n in VCPUS))]
-         for s in POLICIES for latency in LATENCIES])
-
-
-def _error(measured, simulated):
-    """How far the simulation is off, over what was measured."""
-    if not measured or not simulated:
-        return None
-    return figures.Figure([s / measured.value - 1 for s in simulated.values],
-                          "ratio", measured.logs + simulated.logs)
-
-
-def _size(error):
-    return figures.Figure([abs(v) for v in error.values], "ratio", error.logs)
-
-
-def _median_error(errors):
-    """Of many points: the median, without signs."""
-    if len(errors) < figures.REPEATS:
-        return None
-    return figures.Figure([_size(e).value for e in errors], "ratio",
-                          [log for e in errors for log in e.logs])
-
-
 # ---- 6: ranges from outside ------------------------------------------
 
 FRAMES = (1, 512, 513, 262144, 262145, 1000000)
@@ -634,7 +300,7 @@ def q7(data):
                  svg.Axis("thousand instructions: guest, VMM and kernel"),
                  [(text, [(s, name, scaled(f, 1e-3, "thousand"))
                           for s, name, f in rows]) for text, rows in groups])
-    section.lines("q7-faults", "Faults from a store of 1 ms", _vcpu_axis(),
+    section.lines("q7-faults", "Faults from a store of 1 ms", vcpu_axis(),
                   svg.Axis("faults served a second"),
                   [(s, label(s), [(n, faults(s, n)) for n in VCPUS], {})
                    for s in ("p2m", "uffd")])

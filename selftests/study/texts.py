@@ -69,12 +69,22 @@ class Texts:
         found, part = {}, None
         with open(os.path.join(self.folder, name + ".md")) as file:
             for line in file:
+                self.check(line)
                 if line.startswith("## "):
                     part = found.setdefault(line[3:].strip(), [])
                 elif part is not None:
                     part.append(line)
         self.missing = []
         return {part: self.fill(lines) for part, lines in found.items()}
+
+    def check(self, line):
+        """All figures that a line names exist, even if it is not chosen."""
+        names = [found[1] for found in PLACE.finditer(line)]
+        if line.startswith("% "):
+            names += re.findall(r"[a-z]\w*\.\w+", line)
+        for name in names:
+            if name not in self.figures:
+                raise BadText("there is no figure " + name)
 
     def fill(self, lines):
         """Choose the sentences of a part, and put the figures in."""
@@ -93,8 +103,6 @@ class Texts:
 
     def figure(self, name):
         """A figure, or Missing."""
-        if name not in self.figures:
-            raise BadText("there is no figure " + name)
         if self.figures[name] is None:
             if name not in self.missing:
                 self.missing.append(name)
@@ -135,8 +143,6 @@ class Texts:
     def term(self, term):
         """Does one comparison hold?"""
         if term.startswith("not "):
-            if term[4:] not in self.figures:
-                raise BadText("there is no figure " + term[4:])
             return self.figures[term[4:]] is None
         found = TERM.match(term.strip())
         if not found:
