@@ -41,7 +41,7 @@ struct policy_range {
 	long			rank;
 	unsigned int		blockers;
 	unsigned int		depth;
-	struct policy_range		*next;
+	struct policy_range	*next;
 };
 
 /**
@@ -55,7 +55,7 @@ struct policy_range {
 struct policy {
 	spinlock_t		lock;	/* of all below */
 	struct rb_root_cached	ranges;
-	struct policy_range		*unused;
+	struct policy_range	*unused;
 	long			last_rank;
 	long			first_rank;
 };
@@ -64,8 +64,8 @@ POLICY_FITS;
 
 #define FIRST(range)	((range)->first)
 #define LAST(range)	((range)->last)
-INTERVAL_TREE_DEFINE(struct policy_range, rb, unsigned long, subtree_last, FIRST, LAST,
-		     static, ranges)
+INTERVAL_TREE_DEFINE(struct policy_range, rb, unsigned long, subtree_last,
+		     FIRST, LAST, static, ranges)
 
 #define for_each_overlapping(r, policy, first, last)			\
 	for (r = ranges_iter_first(&(policy)->ranges, first, last); r;	\
@@ -195,7 +195,7 @@ static bool make_range(struct policy *policy, enum p2m_wait wait)
 
 static int get_range(struct policy *policy, unsigned long first,
 		     unsigned long last, enum p2m_wait wait,
-		     atomic_long_t *waits)
+		     atomic_long_t *stats)
 {
 	unsigned int held, waiting;
 	struct policy_range *range, *own;
@@ -228,9 +228,10 @@ static int get_range(struct policy *policy, unsigned long first,
 		range->rank = ++policy->last_rank;
 	ranges_insert(range, &policy->ranges);
 	if (range->blockers) {
-		atomic_long_inc(waits);
+		atomic_long_inc(&stats[P2M_STAT_waits]);
 		err = wait_for_blockers(policy, range, wait);
 		if (err) {
+			atomic_long_inc(&stats[P2M_STAT_interrupted]);
 			drop(policy, range);
 			return err;
 		}
@@ -241,7 +242,7 @@ static int get_range(struct policy *policy, unsigned long first,
 
 static int policy_get(struct policy *policy, unsigned long first,
 		      unsigned long last, enum p2m_wait wait,
-		      atomic_long_t *waits)
+		      atomic_long_t *stats)
 {
 	int err = 0;
 
@@ -250,7 +251,7 @@ static int policy_get(struct policy *policy, unsigned long first,
 		if (!make_range(policy, wait))
 			err = -ENOMEM;
 	if (!err)
-		err = get_range(policy, first, last, wait, waits);
+		err = get_range(policy, first, last, wait, stats);
 	spin_unlock(&policy->lock);
 	return err;
 }

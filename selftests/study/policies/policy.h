@@ -34,12 +34,13 @@ static void policy_destroy(struct policy *policy);
 static bool policy_is_held(struct policy *policy);
 
 /*
- * Get the frames from @first to @last; both are in the range of a gfn.  @waits
- * counts the gets that wait.  Return: 0, -EBUSY, -EINTR, -ENOMEM, -EOVERFLOW
+ * Get the frames from @first to @last; both are in the range of a gfn.  Gets
+ * that wait, or are interrupted, are counted in @stats.
+ * Return: 0, -EBUSY, -EINTR, -ENOMEM, -EOVERFLOW
  */
 static int policy_get(struct policy *policy, unsigned long first,
 		      unsigned long last, enum p2m_wait wait,
-		      atomic_long_t *waits);
+		      atomic_long_t *stats);
 /* Return: false, and nothing is changed, if the current task has no such get. */
 static bool policy_put(struct policy *policy, unsigned long first,
 		       unsigned long last);
@@ -88,7 +89,7 @@ static __always_inline int policy_get_range(struct p2m_rangelock *lock,
 		might_sleep();
 	return policy_get(policy_of(lock), policy_first(gfn),
 			  policy_last(gfn, nr), wait,
-			  &lock->stats[P2M_STAT_waits]);
+			  lock->stats);
 }
 
 static __always_inline void policy_put_range(struct p2m_rangelock *lock,

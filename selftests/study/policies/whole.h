@@ -44,7 +44,7 @@ static bool policy_is_held(struct policy *policy)
 
 static __always_inline int policy_get(struct policy *policy,
 				      unsigned long first, unsigned long last,
-				      enum p2m_wait wait, atomic_long_t *waits)
+				      enum p2m_wait wait, atomic_long_t *stats)
 {
 	int err = 0;
 
@@ -60,11 +60,13 @@ static __always_inline int policy_get(struct policy *policy,
 			return -EBUSY;
 	} else {
 		if (whole_is_locked(&policy->lock))
-			atomic_long_inc(waits);
+			atomic_long_inc(&stats[P2M_STAT_waits]);
 		err = whole_wait(&policy->lock, wait);
 	}
-	if (err)
+	if (unlikely(err)) {
+		atomic_long_inc(&stats[P2M_STAT_interrupted]);
 		return err;
+	}
 	WRITE_ONCE(policy->owner, current);
 	policy->depth = 1;
 	return 0;
