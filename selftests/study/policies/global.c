@@ -13,7 +13,6 @@
 #define whole_lock		struct mutex
 #define whole_init		mutex_init
 #define whole_try		mutex_trylock
-#define whole_is_locked		mutex_is_locked
 #define whole_unlock		mutex_unlock
 
 static __always_inline int whole_wait(struct mutex *lock, enum p2m_wait wait)

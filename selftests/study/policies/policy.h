@@ -85,8 +85,6 @@ static __always_inline int policy_get_range(struct p2m_rangelock *lock,
 {
 	if (unlikely(!policy_valid(gfn, nr)))
 		return -EINVAL;
-	if (wait != P2M_TRY)
-		might_sleep();
 	return policy_get(policy_of(lock), policy_first(gfn),
 			  policy_last(gfn, nr), wait,
 			  lock->stats);

@@ -4,9 +4,9 @@
  *
  * Xen's p2m lock is one since 4.5, and KVM's mmu_lock since 5.12.  Those spin.
  * Holders here may sleep, so this is an rwsem, which spins as long as the writer
- * runs.  All gets write: the callers change what they hold.  Who only looks
- * takes policy_read(): nobody in kvm_p2m.ko does, since its lookups need no
- * lock at all; the first question of the study does.
+ * runs.  All gets write: the callers change what they hold.  Nobody in
+ * kvm_p2m.ko reads: its lookups need no lock at all.  The first question of the
+ * study has readers.
  */
 #include <linux/rwsem.h>
 #include <linux/sched.h>
@@ -16,7 +16,6 @@
 #define whole_lock		struct rw_semaphore
 #define whole_init		init_rwsem
 #define whole_try		down_write_trylock
-#define whole_is_locked		rwsem_is_locked
 #define whole_unlock		up_write
 
 static __always_inline int whole_wait(struct rw_semaphore *lock,

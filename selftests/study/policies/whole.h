@@ -8,7 +8,6 @@
  *	whole_lock			the type of the lock below
  *	whole_init(lock)
  *	whole_try(lock)			true if it is locked now
- *	whole_is_locked(lock)		for the count of waits
  *	whole_wait(lock, wait)		0 or an error
  *	whole_unlock(lock)
  */
@@ -46,10 +45,11 @@ static __always_inline int policy_get(struct policy *policy,
 				      unsigned long first, unsigned long last,
 				      enum p2m_wait wait, atomic_long_t *stats)
 {
+	struct task_struct *owner = READ_ONCE(policy->owner);
 	int err = 0;
 
 	/* Only the current task can have written its own name there. */
-	if (READ_ONCE(policy->owner) == current) {
+	if (owner == current) {
 		if (policy->depth == UINT_MAX)
 			return -EOVERFLOW;
 		policy->depth++;
@@ -59,7 +59,7 @@ static __always_inline int policy_get(struct policy *policy,
 		if (!whole_try(&policy->lock))
 			return -EBUSY;
 	} else {
-		if (whole_is_locked(&policy->lock))
+		if (owner)
 			atomic_long_inc(&stats[P2M_STAT_waits]);
 		err = whole_wait(&policy->lock, wait);
 	}
