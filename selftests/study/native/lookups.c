@@ -217,6 +217,7 @@ static void add_jobs(void (*run)(struct study_worker *w))
 				job->run = run;
 				job->workers = lookers;
 				job->waits = lookers > 1;
+				job->us = lookers > 1 ? 3000 : 1000;
 				job->arg = per_1000[i] ? 1000 / per_1000[i] : 0;
 				job->gfn[0] = hot;
 			}

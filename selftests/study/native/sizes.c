@@ -14,7 +14,10 @@
  * Nodes come in tables of 512, for 1 GB.  So to get one chunk of each GB is to
  * make all nodes.
  */
+#include <linux/gfp.h>
 #include <linux/ktime.h>
+#include <linux/list.h>
+#include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/string.h>
 
@@ -24,6 +27,8 @@
 /* Small guests are measured more often: at least so many chunks in all. */
 #define ENOUGH		(16 * 512)
 #define ALL_TRIES	5
+/* A table is as large as a block of so many pages. */
+#define ORDER		3
 
 static struct p2m_rangelock lock;
 
@@ -109,6 +114,24 @@ static int measure_size(bool prealloc, unsigned long gb, bool dense)
 	return err;
 }
 
+/*
+ * The machine below gives user-mode Linux a page when that is first written to,
+ * which takes longer than a get.  So write to all pages that are free.
+ */
+static void warm_up(void)
+{
+	struct page *page, *next;
+	LIST_HEAD(pages);
+
+	while ((page = alloc_pages(GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY |
+				   __GFP_NOWARN, ORDER))) {
+		list_add(&page->lru, &pages);
+		cond_resched();
+	}
+	list_for_each_entry_safe(page, next, &pages, lru)
+		__free_pages(page, ORDER);
+}
+
 int study_sizes(const char *system)
 {
 	static const unsigned int sizes_gb[] = { 1, 16, 64, 1024, 16384 };
@@ -116,6 +139,7 @@ int study_sizes(const char *system)
 	unsigned int i;
 	int err = 0;
 
+	warm_up();
 	for (i = 0; !err && i < 2 * ARRAY_SIZE(sizes_gb); i++)
 		err = measure_size(prealloc, sizes_gb[i / 2], i % 2);
 	return err;
