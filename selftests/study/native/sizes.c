@@ -23,92 +23,113 @@
 
 #include "window.h"
 
-#define STEP		STUDY_GB
-/* Small guests are measured more often: at least so many chunks in all. */
-#define ENOUGH		(16 * 512)
-#define ALL_TRIES	5
+#define TABLE		STUDY_GB
+/* Many small guests are measured together: the clock has steps of 256 ns. */
+#define GUESTS		64
+#define ROUNDS		5
+#define LARGE_GB	1024	/* one round of these is enough */
 /* A table is as large as a block of so many pages. */
 #define ORDER		3
 
-static struct p2m_rangelock lock;
+static struct p2m_rangelock locks[GUESTS];
 
-/* Get and put every @step-th frame below @gfns.  Return: ns, or an error. */
-static s64 get_each(unsigned long gfns, unsigned long step)
+/**
+ * struct size - guests of one size
+ * @guests: how many are measured together
+ * @gfns: frames of each
+ * @step: frames from one chunk that is got to the next
+ */
+struct size {
+	unsigned int	guests;
+	unsigned long	gfns;
+	unsigned long	step;
+};
+
+/* In each guest, get and put every @step-th frame.  Return: ns, or an error. */
+static s64 get_each(const struct size *size, unsigned long step)
 {
+	struct p2m_rangelock *lock;
+	u64 begin = ktime_get_ns();
 	unsigned long gfn;
+	int err;
+
+	for (lock = locks; lock < locks + size->guests; lock++)
+		for (gfn = 0; gfn < size->gfns; gfn += step) {
+			err = get_p2m_gfn(lock, gfn);
+			if (err)
+				return err;
+			put_p2m_gfn(lock, gfn);
+		}
+	return ktime_get_ns() - begin;
+}
+
+static s64 get_all(const struct size *size)
+{
+	struct p2m_rangelock *lock;
 	u64 begin = ktime_get_ns();
 	int err;
 
-	for (gfn = 0; gfn < gfns; gfn += step) {
-		err = get_p2m_gfn(&lock, gfn);
+	for (lock = locks; lock < locks + size->guests; lock++) {
+		err = get_p2m_all(lock, P2M_WAIT, 0);
 		if (err)
 			return err;
-		put_p2m_gfn(&lock, gfn);
+		put_p2m_all(lock);
 	}
 	return ktime_get_ns() - begin;
 }
 
-static int measure_all(const char *point)
+static int measure_guests(const char *point, bool prealloc,
+			  const struct size *size)
 {
-	unsigned int i;
-	u64 begin;
-	int err;
-
-	for (i = 0; i < ALL_TRIES; i++) {
-		begin = ktime_get_ns();
-		err = get_p2m_all(&lock, P2M_WAIT, 0);
-		if (err)
-			return err;
-		put_p2m_all(&lock);
-		study_say(point, "all_us", 1, ktime_get_ns() - begin);
-	}
-	return 0;
-}
-
-/* The steps of one guest, in order; an error ends them. */
-static int measure_guest(const char *point, bool prealloc, unsigned long gfns,
-			 unsigned long step)
-{
-	u64 chunks = gfns / step;
-	s64 made = 0, first, again;
+	u64 chunks = size->guests * (size->gfns / size->step);
+	s64 made = 0, first, again, all = 0;
 	unsigned long pages;
+	unsigned int i;
 	int err;
 
 	err = study_count_pages();
 	if (err)
 		return err;
 	if (prealloc)
-		made = get_each(gfns, STEP);
-	first = made < 0 ? made : get_each(gfns, step);
-	again = first < 0 ? first : get_each(gfns, step);
+		made = get_each(size, TABLE);
+	first = made < 0 ? made : get_each(size, size->step);
+	again = first < 0 ? first : get_each(size, size->step);
+	/* This sleeps, after which the caches are cold. */
 	pages = study_pages();
 	if (again < 0)
 		return again;
 
-	study_say_value(point, "bytes", pages * PAGE_SIZE);
+	study_say_value(point, "bytes", pages * PAGE_SIZE / size->guests);
 	if (prealloc)
-		study_say(point, "made_us", 1, made);
+		study_say(point, "made_us", size->guests, made);
 	study_say(point, "first_get_ns", chunks, first);
 	study_say(point, "again_ns", chunks, again);
-	return measure_all(point);
+	for (i = 0; all >= 0 && i < ROUNDS; i++) {
+		all = get_all(size);
+		study_say(point, "all_us", size->guests, all);
+	}
+	return min(all, 0);
 }
 
 static int measure_size(bool prealloc, unsigned long gb, bool dense)
 {
-	unsigned long gfns = gb * STUDY_GB;
-	unsigned long step = dense ? STUDY_CHUNK : STUDY_GB;
-	unsigned long done = 0;
+	struct size size = {
+		.guests = gb < GUESTS ? GUESTS / gb : 1,
+		.gfns = gb * STUDY_GB,
+		.step = dense ? STUDY_CHUNK : STUDY_GB,
+	};
+	unsigned int round, i;
 	char point[STUDY_POINT];
 	int err = 0;
 
 	snprintf(point, sizeof(point), "size_gb=%lu,fill=%s", gb,
 		 dense ? "dense" : "sparse");
-	while (!err && done < ENOUGH) {
-		p2m_rangelock_init(&lock, "study");
-		err = measure_guest(point, prealloc, gfns, step);
-		p2m_rangelock_destroy(&lock);
-		/* One table of 512 was made for each GB. */
-		done += gb * 512;
+	for (round = 0; !err && round < (gb < LARGE_GB ? ROUNDS : 1); round++) {
+		for (i = 0; i < size.guests; i++)
+			p2m_rangelock_init(&locks[i], "study");
+		err = measure_guests(point, prealloc, &size);
+		for (i = 0; i < size.guests; i++)
+			p2m_rangelock_destroy(&locks[i]);
 		cond_resched();
 	}
 	return err;
