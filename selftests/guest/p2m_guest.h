@@ -73,7 +73,10 @@ static inline void p2m_let_run(void)
 #define P2M_GPA			0x10000000UL
 #define P2M_SLOT		1
 
+/* The study builds this with more. */
+#ifndef P2M_MAX_VCPUS
 #define P2M_MAX_VCPUS		4
+#endif
 #define P2M_MAX_WRITERS		8	/* words of a page that have an owner */
 
 /**
