@@ -16,7 +16,10 @@
  *				vCPU are mapped by foreign mapping, or held, for
  *				all of the time
  *	dirty=no|yes		rounds of log-dirty, without the rest of load=all
- *	seconds=N		measure so long; or until a vCPU has no more pages
+ *	rt=no|yes		all these threads are of SCHED_RR.  For one CPU: there
+ *				an rwsem lets other tasks spin, for a tick, while
+ *				its owner is to be woken; but not these.
+ *	ms=N			measure so long; or until a vCPU has no more pages
  *
  * kvm_p2m.ko must have the probe (probe.c).  All memory is filled, and paged out
  * before each point.  With load=none a vCPU touches each of its pages once.
@@ -30,6 +33,7 @@
  */
 #include <linux/userfaultfd.h>
 #include <pthread.h>
+#include <sched.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,8 +51,8 @@
 #define PROBE		"/sys/kernel/debug/p2m_study/"
 #define LATENCY		"/sys/module/kvm_p2m/parameters/study_latency_us"
 
-/* 128 MB; the last chunks are never touched, and stay if there is load. */
-#define NR_CHUNKS	64UL
+/* 80 MB; the last chunks are never touched with load, and stay. */
+#define NR_CHUNKS	40UL
 #define NR_FRAMES	(NR_CHUNKS * P2M_CHUNK)
 #define NR_STAY		8UL
 /* With load, a vCPU goes round in so many chunks. */
@@ -70,11 +74,12 @@ enum holder { HOLDER_NONE, HOLDER_FOREIGN, HOLDER_HELD };
 struct point {
 	u64 vcpus;
 	u64 latency_us;
-	u64 seconds;
+	u64 ms;
 	int uffd;
 	int load;
 	int holder;
 	int dirty;
+	int rt;
 };
 
 /* The place of a word in a list of words that ends with NULL */
@@ -101,8 +106,8 @@ static void point_set(struct point *point, const char *key, const char *value)
 		point->vcpus = atoi(value);
 	else if (!strcmp(key, "latency_us"))
 		point->latency_us = atoi(value);
-	else if (!strcmp(key, "seconds"))
-		point->seconds = atoi(value);
+	else if (!strcmp(key, "ms"))
+		point->ms = atoi(value);
 	else if (!strcmp(key, "memory"))
 		point->uffd = word_of(value, memories);
 	else if (!strcmp(key, "load"))
@@ -111,13 +116,15 @@ static void point_set(struct point *point, const char *key, const char *value)
 		point->holder = word_of(value, holders);
 	else if (!strcmp(key, "dirty"))
 		point->dirty = word_of(value, no_yes);
+	else if (!strcmp(key, "rt"))
+		point->rt = word_of(value, no_yes);
 	else
 		TEST_FAIL("what is %s=%s?", key, value);
 }
 
 static struct point point_of(const char *words)
 {
-	struct point point = { .vcpus = 1, .seconds = 3 };
+	struct point point = { .vcpus = 1, .ms = 3000 };
 	char text[256], *word, *value, *rest = text;
 
 	TEST_ASSERT(strlen(words) < sizeof(text), "a long point: %s", words);
@@ -134,6 +141,23 @@ static struct point point_of(const char *words)
 				    !point.dirty),
 		    "userfaultfd has no load");
 	return point;
+}
+
+static void create_thread(pthread_t *thread, void *(*run)(void *arg), void *arg,
+			  bool rt)
+{
+	struct sched_param param = { .sched_priority = 1 };
+	pthread_attr_t attr;
+
+	TEST_ASSERT(!pthread_attr_init(&attr), "pthread_attr_init");
+	if (rt)
+		TEST_ASSERT(!pthread_attr_setinheritsched(&attr,
+					PTHREAD_EXPLICIT_SCHED) &&
+			    !pthread_attr_setschedpolicy(&attr, SCHED_RR) &&
+			    !pthread_attr_setschedparam(&attr, &param),
+			    "SCHED_RR");
+	TEST_ASSERT(!pthread_create(thread, &attr, run, arg), "pthread_create");
+	pthread_attr_destroy(&attr);
 }
 
 static u64 now(void)
@@ -210,7 +234,7 @@ static void guest_touch(u64 tag, u64 vcpu, u64 nr)
 			u64 gfn = lane->first + at;
 
 			start = ticks();
-			WRITE_ONCE(*(u64 *)(P2M_GPA + gfn * P2M_PAGE_SIZE),
+			WRITE_ONCE(*((u64 *)(P2M_GPA + gfn * P2M_PAGE_SIZE) + 1),
 				   start);
 			lane_count(lane, ticks() - start);
 			WRITE_ONCE(lane->touched, lane->touched + 1);
@@ -281,7 +305,7 @@ static void *map_anonymous(u64 bytes)
 }
 
 /* It and its threads live until the program ends. */
-static void pager_open(struct p2m_mem *mem)
+static void pager_open(struct p2m_mem *mem, bool rt)
 {
 	u64 bytes = NR_FRAMES * P2M_PAGE_SIZE;
 	struct uffdio_api api = { .api = UFFD_API };
@@ -302,8 +326,7 @@ static void pager_open(struct p2m_mem *mem)
 	TEST_ASSERT(!ioctl(pager.fd, UFFDIO_REGISTER, &range),
 		    "UFFDIO_REGISTER");
 	for (i = 0; i < NR_HANDLERS; i++)
-		TEST_ASSERT(!pthread_create(&thread, NULL, pager_run, NULL),
-			    "pthread_create");
+		create_thread(&thread, pager_run, NULL, rt);
 	*mem = (struct p2m_mem){ .fd = -1, .hva = pager.hva, .nr = NR_FRAMES };
 }
 
@@ -360,13 +383,22 @@ static void *vcpu_thread(void *arg)
 	return NULL;
 }
 
-static void machine_open(struct machine *machine, bool uffd)
+/* No two pages are equal, and none is zero. */
+static void machine_fill(struct machine *machine)
 {
-	if (uffd) {
-		pager_open(&machine->mem);
+	u64 gfn;
+
+	for (gfn = 0; gfn < NR_FRAMES; gfn++)
+		*p2m_page(&machine->mem, gfn) = gfn + 1;
+}
+
+static void machine_open(struct machine *machine)
+{
+	if (machine->point.uffd) {
+		pager_open(&machine->mem, machine->point.rt);
 	} else {
 		p2m_mem_open(&machine->mem, NR_FRAMES);
-		p2m_mem_fill(&machine->mem, 0, NR_FRAMES);
+		machine_fill(machine);
 	}
 	p2m_vm_create(&machine->vm, &machine->mem, P2M_MAX_VCPUS, guest_touch);
 	machine->shared = addr_gva2hva(machine->vm.kvm, (vm_vaddr_t)&shared);
@@ -556,10 +588,9 @@ static void load_start(struct machine *machine, struct loader *load, int nr)
 	machine->mapped_calls = 0;
 	machine->mapped_refused = 0;
 	for (; nr--; load++)
-		TEST_ASSERT(!load->on ||
-			    !pthread_create(&load->thread, NULL, load->run,
-					    machine),
-			    "pthread_create");
+		if (load->on)
+			create_thread(&load->thread, load->run, machine,
+				      machine->point.rt);
 }
 
 static void load_stop(struct machine *machine, struct loader *load, int nr)
@@ -726,7 +757,9 @@ static void wait_until_done(struct machine *machine)
 	struct timespec end;
 
 	clock_gettime(CLOCK_REALTIME, &end);
-	end.tv_sec += machine->point.seconds;
+	end.tv_nsec += machine->point.ms % 1000 * 1000000;
+	end.tv_sec += machine->point.ms / 1000 + end.tv_nsec / SECOND;
+	end.tv_nsec %= SECOND;
 	sem_timedwait(&machine->done, &end);
 }
 
@@ -755,9 +788,8 @@ static void vcpus_start(struct machine *machine)
 	TEST_ASSERT(!pthread_barrier_init(&machine->ready, NULL, nr + 1) &&
 		    !sem_init(&machine->done, 0, 0), "init");
 	for (i = 0; i < nr; i++)
-		TEST_ASSERT(!pthread_create(&machine->vcpus[i], NULL,
-					    vcpu_thread, &machine->vm.vcpu[i]),
-			    "pthread_create");
+		create_thread(&machine->vcpus[i], vcpu_thread,
+			      &machine->vm.vcpu[i], machine->point.rt);
 	/* Let them all get there. */
 	usleep(50 * MS);
 	pthread_barrier_wait(&machine->ready);
@@ -818,9 +850,9 @@ int main(int argc, char **argv)
 		printf("study: point %s\n", argv[i]);
 		point = point_of(argv[i]);
 		machine = &machines[point.uffd];
-		if (!machine->vm.kvm)
-			machine_open(machine, point.uffd);
 		machine->point = point;
+		if (!machine->vm.kvm)
+			machine_open(machine);
 		run_point(machine);
 		printf("study: end\n");
 		fflush(stdout);
