@@ -145,21 +145,29 @@ static struct point point_of(const char *words)
 	return point;
 }
 
+static void set_priority(pthread_t thread, int priority)
+{
+	struct sched_param param = { .sched_priority = priority };
+
+	TEST_ASSERT(!pthread_setschedparam(thread, SCHED_RR, &param),
+		    "SCHED_RR");
+}
+
 static void create_thread(pthread_t *thread, void *(*run)(void *arg), void *arg,
 			  bool rt)
 {
-	struct sched_param param = { .sched_priority = 1 };
-	pthread_attr_t attr;
-
-	TEST_ASSERT(!pthread_attr_init(&attr), "pthread_attr_init");
+	TEST_ASSERT(!pthread_create(thread, NULL, run, arg), "pthread_create");
 	if (rt)
-		TEST_ASSERT(!pthread_attr_setinheritsched(&attr,
-					PTHREAD_EXPLICIT_SCHED) &&
-			    !pthread_attr_setschedpolicy(&attr, SCHED_RR) &&
-			    !pthread_attr_setschedparam(&attr, &param),
-			    "SCHED_RR");
-	TEST_ASSERT(!pthread_create(thread, &attr, run, arg), "pthread_create");
-	pthread_attr_destroy(&attr);
+		set_priority(*thread, 1);
+}
+
+/* The main thread must be able to say when the time is over. */
+static void set_main_priority(bool rt)
+{
+	if (!rt)
+		return;
+	p2m_put("/proc/sys/kernel/sched_rt_runtime_us", "-1");
+	set_priority(pthread_self(), 2);
 }
 
 static u64 now(void)
@@ -192,7 +200,7 @@ struct lane {
 	u64 touched;
 	u64 max;
 	u32 count[BUCKETS];
-} __attribute__((aligned(4096)));
+} __aligned(4096);
 
 static struct shared {
 	struct lane lane[P2M_MAX_VCPUS];
@@ -472,7 +480,7 @@ static struct p2m_range load_call(struct machine *machine, unsigned long cmd,
 		.size = sizeof(range), .gfn = gfn, .nr = nr };
 
 	if (p2m_call(machine->mem.fd, cmd, &range))
-		range.done = range.busy = 0;
+		return (struct p2m_range){};
 	return range;
 }
 
@@ -856,6 +864,7 @@ int main(int argc, char **argv)
 		point = point_of(argv[i]);
 		machine = &machines[point.uffd];
 		machine->point = point;
+		set_main_priority(point.rt);
 		if (!machine->vm.kvm)
 			machine_open(machine);
 		run_point(machine);

@@ -40,7 +40,7 @@
 #include "p2m/debugfs.h"
 #include "p2m/store.h"
 
-#define WRAPPED(name) typeof(name) __real_##name, __wrap_##name
+#define WRAPPED(name) extern typeof(name) __real_##name, __wrap_##name
 
 WRAPPED(p2m_debugfs_init);
 WRAPPED(p2m_debugfs_exit);
@@ -117,9 +117,12 @@ static u64 study_edge(unsigned int bucket)
 
 static void study_count(enum study_what what, enum study_who who, u64 since)
 {
-	struct study_times *times = get_cpu_ptr(study_times[what][who]);
 	u64 ns = ktime_get_ns() - since;
+	struct study_times *times;
 
+	if (!study_times[what][who])
+		return;
+	times = get_cpu_ptr(study_times[what][who]);
 	times->count[study_bucket(ns)]++;
 	times->max = max(times->max, ns);
 	put_cpu_ptr(study_times[what][who]);
@@ -234,6 +237,7 @@ static void study_put(void)
 	if (WARN_ON_ONCE(!holder) || --holder->depth)
 		return;
 	study_count(STUDY_HOLD, holder->who, holder->since);
+	/* Whoever takes it next sees that depth is 0. */
 	smp_store_release(&holder->task, NULL);
 }
 
@@ -445,13 +449,15 @@ static void study_free(void)
 {
 	int what, who;
 
-	for (what = 0; what < STUDY_NR_WHAT; what++)
-		for (who = 0; who < STUDY_NR_WHO; who++)
+	for (what = 0; what < STUDY_NR_WHAT; what++) {
+		for (who = 0; who < STUDY_NR_WHO; who++) {
 			free_percpu(study_times[what][who]);
+			study_times[what][who] = NULL;
+		}
+	}
 }
 
-/* The module's init goes on without debugfs, but not without memory for this. */
-void __wrap_p2m_debugfs_init(void)
+static bool study_alloc(void)
 {
 	int what, who;
 
@@ -459,10 +465,21 @@ void __wrap_p2m_debugfs_init(void)
 		for (who = 0; who < STUDY_NR_WHO; who++) {
 			study_times[what][who] =
 				alloc_percpu(struct study_times);
-			BUG_ON(!study_times[what][who]);
+			if (!study_times[what][who])
+				return false;
 		}
 	}
+	return true;
+}
+
+/* This cannot fail.  Without memory there are no files, which users notice. */
+void __wrap_p2m_debugfs_init(void)
+{
 	__real_p2m_debugfs_init();
+	if (!study_alloc()) {
+		study_free();
+		return;
+	}
 	study_debugfs = debugfs_create_dir("p2m_study", NULL);
 	debugfs_create_file("histograms", 0444, study_debugfs, NULL,
 			    &histograms_fops);
