@@ -37,7 +37,7 @@
 #define POD_MIB		192	/* a guest that populates on demand has this */
 #define POD_TOUCHED_MIB	96
 #define PAGES(mib)	((mib) << 8)
-#define EVICTED		PAGES(128L)
+#define EVICTED		PAGES(16L)
 #define MAX_BUCKETS	512
 #define PATIENCE	240	/* seconds */
 #define CONFIG		"/tmp/guest.cfg"
@@ -467,7 +467,7 @@ static struct cost evict(void)
 			die("xenpaging evicted only %lu pages",
 			    (long)before.tot_pages -
 			    (long)info(domid).tot_pages);
-		usleep(20000);
+		usleep(100000);
 	}
 	return job_end(cost);
 }
