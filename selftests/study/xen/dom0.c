@@ -2,10 +2,11 @@
 /*
  * dom0: measure Xen's memory services, from the control domain
  *
- *   dom0 CPUS VCPUS,...
+ *   dom0 CPUS VCPUS,... EVICTED
  *
  * Guests run on the physical CPUs that CPUS names ("1-2").  One guest after the
- * other has so many VCPUS, which touch memory all at once.  guest.c runs in it.
+ * other has so many VCPUS, which touch memory all at once.  guest.c runs in it.  So many pages are
+ * EVICTED, and come back when they are touched.
  *
  * The results are lines on standard output:
  *
@@ -37,7 +38,6 @@
 #define POD_MIB		192	/* a guest that populates on demand has this */
 #define POD_TOUCHED_MIB	96
 #define PAGES(mib)	((mib) << 8)
-#define EVICTED		PAGES(16L)
 #define MAX_BUCKETS	512
 #define PATIENCE	240	/* seconds */
 #define CONFIG		"/tmp/guest.cfg"
@@ -52,6 +52,7 @@ static struct xc_interface_core *xch;
 static struct xs_handle *xs;
 static const char *cpus;
 static int vcpus;
+static unsigned long evicted;
 
 /* The guest */
 static __u32 domid;
@@ -413,8 +414,8 @@ static void destroy_guest(void)
 	run_program("xl", "destroy", "guest", NULL);
 }
 
-/* Start xenpaging.  With @once, it does not page out again what comes in. */
-static pid_t start_pager(bool once)
+/* Start xenpaging, which does not page out again what comes in. */
+static pid_t start_pager(void)
 {
 	char id[20], kib[20];
 	pid_t pid;
@@ -428,8 +429,7 @@ static pid_t start_pager(bool once)
 	pid = fork();
 	if (!pid) {
 		dup2(2, 1);
-		if (once)
-			setenv("P2M_ONCE", "1", 1);
+		setenv("P2M_ONCE", "1", 1);
 		execlp("xenpaging", "xenpaging", "-d", id, "-m", kib,
 		       "-f", "/tmp/pagefile", NULL);
 		_exit(127);
@@ -454,7 +454,7 @@ static void stop_pager(pid_t pid)
 static struct cost evict(void)
 {
 	xc_domaininfo_t before = info(domid);
-	unsigned long target = before.tot_pages - EVICTED;
+	unsigned long target = before.tot_pages - evicted;
 	struct cost cost;
 	char kib[20];
 
@@ -477,13 +477,13 @@ static void job_evict(void)
 	struct cost cost = evict();
 
 	begin_point("evict", "");
-	print_cost(cost, EVICTED);
+	print_cost(cost, evicted);
 	print_locks(cost);
 	end_point();
 }
 
 /* The guest touches everything, some of which is paged out. */
-static void job_populate(const char *job)
+static void job_populate(void)
 {
 	xc_domaininfo_t before = info(domid);
 	struct touched *touched;
@@ -495,7 +495,7 @@ static void job_populate(const char *job)
 	cost = job_end(cost);
 	cost.ns = touched->ns;
 	pages = before.paged_pages - info(domid).paged_pages;
-	begin_point(job, "");
+	begin_point("populate", "");
 	print_cost(cost, pages);
 	keep_slowest(touched, pages);
 	print_touches(touched);
@@ -601,14 +601,9 @@ static void measure(void)
 	touch_all();
 	job_logdirty();
 
-	pager = start_pager(true);
+	pager = start_pager();
 	job_evict();
-	job_populate("populate");
-	stop_pager(pager);
-
-	pager = start_pager(false);
-	evict();
-	job_populate("limit");
+	job_populate();
 	stop_pager(pager);
 	destroy_guest();
 }
@@ -617,9 +612,10 @@ int main(int argc, char **argv)
 {
 	char *list;
 
-	if (argc != 3)
-		die("usage: dom0 CPUS VCPUS,...");
+	if (argc != 4)
+		die("usage: dom0 CPUS VCPUS,... EVICTED");
 	cpus = argv[1];
+	evicted = atol(argv[3]);
 	xch = xc_interface_open(NULL, NULL, 0);
 	xs = xs_open(0);
 	if (!xch || !xs)
