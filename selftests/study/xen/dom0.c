@@ -503,7 +503,10 @@ static void job_populate(void)
 	end_point();
 }
 
-/* Read the log of dirty pages, and clear it; the number of dirty pages */
+/*
+ * Read the log of dirty pages, and clear it; the number of dirty pages.  The
+ * guest is paused, since it may have the only CPU.
+ */
 static unsigned long clean(unsigned long *ns)
 {
 	DECLARE_HYPERCALL_BUFFER(unsigned long, bitmap);
@@ -520,12 +523,14 @@ static unsigned long clean(unsigned long *ns)
 	if (!bitmap)
 		die("no memory for a bitmap");
 	memset(bitmap, 0, size);
+	xc_domain_pause(xch, domid);
 	*ns = now_ns();
 	if (xc_logdirty_control(xch, domid, XEN_DOMCTL_SHADOW_OP_CLEAN,
 				HYPERCALL_BUFFER(bitmap), last + 1, 0,
 				&stats) < 0)
 		die("cannot read the log of dirty pages");
 	*ns = now_ns() - *ns;
+	xc_domain_unpause(xch, domid);
 	for (size_t i = 0; i < words; i++)
 		dirty += __builtin_popcountl(bitmap[i]);
 	xc_hypercall_buffer_free_pages(xch, bitmap, size / 4096 + 1);
