@@ -105,6 +105,7 @@ static void add_pairs(const char *measure, unsigned int order)
 
 	job->measures[0] = measure;
 	job->run = pairs;
+	job->batch = 64;
 	job->arg = order;
 }
 

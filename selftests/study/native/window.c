@@ -10,13 +10,13 @@
 
 #include "window.h"
 
-static unsigned int windows = 9;
+static unsigned int windows = 5;
 module_param(windows, uint, 0444);
-MODULE_PARM_DESC(windows, "of each job in a repeat");
+MODULE_PARM_DESC(windows, "of each job");
 
 /* A CPU that did nothing for this part of a window was away. */
 #define AWAY_PART	10
-#define MAX_TRIES	30
+#define MAX_TRIES	100
 
 static struct study_worker workers[STUDY_WORKERS];
 static atomic_t arrived;

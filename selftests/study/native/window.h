@@ -3,7 +3,7 @@
  * Windows: a short time in which a task on CPU 0, or one on CPU 0 and one on
  * CPU 1, does the same thing again and again
  *
- * A repeat is some windows of each job of a question.  The jobs take turns, so
+ * There are some windows of each job of a question.  The jobs take turns, so
  * that anything that happens to the machine happens to all of them.  If the
  * machine took a CPU away for a while, the window is done again.  If that does
  * not help either, it is called disturbed.  Each window is a line in the log:

@@ -246,10 +246,6 @@ static int policy_get(struct policy *policy, unsigned long first,
 {
 	int err = 0;
 
-	/* As the tree does, and a mutex */
-	if (wait != P2M_TRY && unlikely(need_resched()))
-		cond_resched();
-
 	spin_lock(&policy->lock);
 	while (!err && unlikely(!policy->unused))
 		if (!make_range(policy, wait))

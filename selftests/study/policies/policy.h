@@ -85,6 +85,9 @@ static __always_inline int policy_get_range(struct p2m_rangelock *lock,
 {
 	if (unlikely(!policy_valid(gfn, nr)))
 		return -EINVAL;
+	/* As the tree does, and a mutex */
+	if (wait != P2M_TRY && unlikely(need_resched()))
+		cond_resched();
 	return policy_get(policy_of(lock), policy_first(gfn),
 			  policy_last(gfn, nr), wait,
 			  lock->stats);

@@ -45,27 +45,24 @@ static __always_inline int policy_get(struct policy *policy,
 				      unsigned long first, unsigned long last,
 				      enum p2m_wait wait, atomic_long_t *stats)
 {
-	struct task_struct *owner = READ_ONCE(policy->owner);
-	int err = 0;
+	int err;
 
 	/* Only the current task can have written its own name there. */
-	if (owner == current) {
+	if (READ_ONCE(policy->owner) == current) {
 		if (policy->depth == UINT_MAX)
 			return -EOVERFLOW;
 		policy->depth++;
 		return 0;
 	}
-	if (wait == P2M_TRY) {
-		if (!whole_try(&policy->lock))
+	if (unlikely(!whole_try(&policy->lock))) {
+		if (wait == P2M_TRY)
 			return -EBUSY;
-	} else {
-		if (owner)
-			atomic_long_inc(&stats[P2M_STAT_waits]);
+		atomic_long_inc(&stats[P2M_STAT_waits]);
 		err = whole_wait(&policy->lock, wait);
-	}
-	if (unlikely(err)) {
-		atomic_long_inc(&stats[P2M_STAT_interrupted]);
-		return err;
+		if (err) {
+			atomic_long_inc(&stats[P2M_STAT_interrupted]);
+			return err;
+		}
 	}
 	WRITE_ONCE(policy->owner, current);
 	policy->depth = 1;
