@@ -61,6 +61,9 @@ def _q5_figures(section, get):
             get(other, n, 1000, "all", "wait_p99"),
             get("tree", n, 1000, "all", "wait_p99"), least=1))
     for system in POLICIES:
+        p99 = get(system, get.loaded(), 1000, "all", "wait_p99")
+        section.figure("p99_%s_us" % system, p99)
+        section.figure("p99_%s_ms" % system, p99 and p99.times(1e-3, "ms"))
         section.figure(system + "_8_over_1", figures.over(
             get(system, 8), get(system, 1)))
 
@@ -218,15 +221,18 @@ def _q5_costs(section, check, sim):
 
 def _q5_errors(section, data, check):
     """How far the simulation is from what was measured, point by point."""
-    ahead = []
-    for question, text in (("q5", "off by, one CPU"),
-                           ("q5_smp", "off by, two CPUs")):
+    for question, text, name in (
+            ("q5", "off by, one CPU", "simulation_error"),
+            ("q5_smp", "off by, two CPUs", "simulation_smp_error")):
         get = Faults(data, question)
         errors = {(s, latency, n): _error(get(s, n, latency),
                                           check(question, s, n, latency))
                   for s in POLICIES for latency in LATENCIES for n in VCPUS}
         known = [e for e in errors.values() if e]
-        ahead += [e for (_, _, n), e in errors.items() if e and n > 2]
+        ahead = [e for (_, _, n), e in errors.items() if e and n > 2]
+        section.figure(name, _median_error(ahead))
+        section.figure(name + "_most", max(
+            (_size(e) for e in ahead), key=lambda e: e.value, default=None))
         section.table(
             [text, "store", *("%d vCPU%s" % (n, "s" * (n > 1))
                               for n in VCPUS)],
@@ -234,9 +240,6 @@ def _q5_errors(section, data, check):
               *(_percent(errors[s, latency, n]) for n in VCPUS)]
              for s in POLICIES for latency in LATENCIES], made_of=known,
             note="Simulated less measured, over measured; medians")
-    section.figure("simulation_error", _median_error(ahead))
-    section.figure("simulation_error_most", max(
-        (_size(e) for e in ahead), key=lambda e: e.value, default=None))
 
 
 def _error(measured, simulated):

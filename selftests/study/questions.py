@@ -268,8 +268,7 @@ def q6(data):
 
 JOBS = {"fault": ("first touch", "uffd"), "pageio": ("out and in", "uffd"),
         "share": ("merge and break", "ksm"),
-        "dirty": ("a round of log-dirty", "kvmlog"),
-        "return": ("give back and touch again", "balloon")}
+        "dirty": ("a round of log-dirty", "kvmlog")}
 
 
 def q7(data):
@@ -292,6 +291,10 @@ def q7(data):
             cost("p2m", job), cost(first, job)))
         groups.append((text, [(s, label(s), cost(s, job)) for s in (
             "p2m", *sorted(there, key=lambda s: (s != first, s)))]))
+    back = {s: scaled(data.get("q7", s, "rate", job="return"), 1e-6, "MB/s")
+            for s in ("p2m", "balloon")}
+    section.figure("p2m_over_balloon_return", figures.over(
+        back["p2m"], back["balloon"]))
     for n in VCPUS:
         section.figure("faults_p2m_over_uffd_%dvcpu" % n, figures.over(
             faults("p2m", n), faults("uffd", n)))
@@ -308,6 +311,9 @@ def q7(data):
                   [[text, name, f, figures.over(rows[0][2], f)
                     if s != "p2m" else ""]
                    for text, rows in groups for s, name, f in rows])
+    section.table(["memory given back to the host", "MB/s"],
+                  [["/dev/p2m: a sweep of zero pages", back["p2m"]],
+                   ["virtio-balloon", back["balloon"]]])
     section.table(["a store of 1 ms", *("%d vCPU%s, faults/s" % (
         n, "s" * (n > 1)) for n in VCPUS)],
                   [[label(s), *(faults(s, n) for n in VCPUS)]
