@@ -98,13 +98,15 @@ class Data:
     def find(self, question, system, measure, **point):
         """
         The log of a point that has the measure, or None.  Of many such points,
-        the one of which the fewest keys are not named here.
+        the one of which the fewest keys are not named here.  A point must not
+        have a key that is None.
         """
         found = None
         for log in self.by_system.get((question, system), []):
             has = {k: str(v) for k, v in log["point"].items()}
             if measure in log["measures"] and all(
-                    has.get(k) == str(v) for k, v in point.items()):
+                    has.get(k) == (v if v is None else str(v))
+                    for k, v in point.items()):
                 if not found or len(has) < len(found["point"]):
                     found = log
         return found

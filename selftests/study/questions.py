@@ -323,95 +323,140 @@ def q7(data):
 
 # ---- 8: real Xen -----------------------------------------------------
 
-XEN_JOBS = {"evict": "page out", "populate": "page in",
-            "limit": "page in at the limit", "logdirty": "log-dirty"}
 XEN_VCPUS = (1, 2, 4)
-LOCK = {"acquisitions": "gets", "hold": "hold, ns", "held": "held, % of time",
-        "blocked": "blocked, % of gets", "block": "wait, ns a get"}
+# job: (text, the measure that is its cost in instructions)
+XEN_COSTS = {"evict": ("page out, a page", "dom0_page"),
+             "populate": ("a touch that pages in", "touch_p50"),
+             "logdirty": ("the first write to a clean page", "touch_p50")}
+XEN_JOBS = {"evict": "page out", "populate": "page in",
+            "logdirty": "log-dirty"}
+
+
+class Xen:
+    """The figures of question 8: of one CPU that counts, or of several."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __call__(self, system, measure, job, vcpus=1, **more):
+        """Where the clock is a real one."""
+        more.setdefault("clock", None)
+        return self.data.get("q8", system, measure, job=job, vcpus=vcpus,
+                             **more)
+
+    def counted(self, system, measure, job, **more):
+        """Where the clock counts instructions."""
+        return self(system, measure, job, clock="instructions", **more)
+
+    def gets(self, job):
+        """How often Xen takes its p2m lock to write, for a page."""
+        return figures.over(self.counted("xen", "p2m_acquisitions", job),
+                            self.counted("xen", "pages", job))
 
 
 def q8(data):
     """Real Xen."""
     section = Section("q8")
+    get = Xen(data)
+    for job, (_, measure) in XEN_COSTS.items():
+        xen = get.counted("xen", measure, job)
+        section.figure(job, scaled(xen, 1e-3, "thousand"))
+        section.figure(job + "_xen_over_p2m", figures.over(
+            xen, get.counted("p2m", measure, job)))
+        section.figure(job + "_gets", get.gets(job))
+        section.figure(job + "_held",
+                       get.counted("xen", "p2m_held", job))
+        section.figure(job + "_hold", get.counted("xen", "p2m_hold", job))
+    section.figure("round_p2m_over_xen", figures.over(
+        get.counted("p2m", "round", "logdirty"),
+        get.counted("xen", "round", "logdirty")))
+    section.figure("boot_pod_over_all", figures.over(
+        get.counted("xen", "boot", "pod_boot", pod="yes"),
+        get.counted("xen", "boot", "pod_boot", pod="no")))
+    section.figure("populate_4_over_1", figures.over(
+        get("xen", "rate", "populate", 4), get("xen", "rate", "populate", 1)))
+    section.figure("p2m_populate_4_over_1", figures.over(
+        get("p2m", "rate", "populate", 4), get("p2m", "rate", "populate", 1)))
+    section.figure("populate_blocked_4",
+                   get("xen", "p2m_blocked", "populate", 4))
+    section.bars("q8-costs", "The same job on Xen and on /dev/p2m, one vCPU",
+                 svg.Axis("instructions, of all that takes part", log=True),
+                 [(text, [(s, label(s), get.counted(s, measure, job))
+                          for s in ("p2m", "xen")])
+                  for job, (text, measure) in XEN_COSTS.items()])
+    _q8_costs(section, get)
+    section.words("locks", "The locks")
+    _q8_locks(section, data, get)
+    section.words("cpus", "With more CPUs")
+    _q8_cpus(section, get)
+    section.words("beside", "What Xen shows and the rivals do not")
+    return section
 
-    def get(system, measure, job, vcpus, **more):
-        return data.get("q8", system, measure, job=job, vcpus=vcpus, **more)
 
-    _q8_figures(section, get)
+def _q8_costs(section, get):
+    section.table(
+        ["one vCPU, instructions", "Xen", "/dev/p2m", "Xen's over these"],
+        [[text, *both, figures.over(*both)] for text, both in (
+            (text, [get.counted(s, measure, job) for s in ("xen", "p2m")])
+            for text, measure, job in (
+                *((text, measure, job)
+                  for job, (text, measure) in XEN_COSTS.items()),
+                ("log-dirty on", "enable", "logdirty"),
+                ("a round, all written", "round", "logdirty"),
+                ("a round, nothing written", "idle_round", "logdirty")))])
+    million = [scaled(get.counted(s, "boot", "pod_boot", pod=pod), 1e-6,
+                      "million") for s, pod in (
+                          ("xen", "yes"), ("xen", "no"), ("p2m", "yes"))]
+    section.table(
+        ["millions of instructions", "Xen, on demand", "Xen, all before",
+         "/dev/p2m, on demand"],
+        [["boot with 192 MiB of memory", *million]])
+
+
+def _q8_locks(section, data, get):
+    """What xenlockprof says, beside the range lock of the same job."""
+    rows = [["Xen: " + XEN_JOBS[job], get.gets(job),
+             get.counted("xen", "p2m_hold", job),
+             get.counted("xen", "p2m_held", job)] for job in XEN_JOBS]
+    point = {"vcpus": 1, "latency_us": 0, "load": "none"}
+    log = data.find("q5", "tree", "hold", **point)
+    faults = data.get("q5", "tree", "throughput", **point)
+    if log and faults:
+        repeats = log["measures"]["hold"]["histograms"]
+        seconds = MS_AT_ONCE / 1e3
+        gets = [sum(n for _, n in h) for h in repeats]
+        # A bucket is as wide as a 16th of its edge.
+        held = [sum(1e3 * edge * 31 / 32 * n for edge, n in h)
+                for h in repeats]
+        rows.append(["/dev/p2m: page in", figures.Figure(
+            [g / (f * seconds) for g, f in zip(gets, faults.values)],
+            "gets/page", [log]),
+            figures.Figure([h / g for h, g in zip(held, gets)],
+                           "instructions/get", [log]),
+            figures.Figure([h / 1e7 / seconds for h in held], "%", [log])])
+    section.table(["the p2m lock", "gets a page", "hold, instructions",
+                   "held, % of the time"], rows)
+
+
+# How long question 5 measures a point without latency: guest/run says it too.
+MS_AT_ONCE = 200
+
+
+def _q8_cpus(section, get):
     section.lines("q8-populate", "Pages that come in when they are touched",
                   svg.Axis("vCPUs of the guest", ticks=XEN_VCPUS),
                   svg.Axis("pages a second"),
                   [(s, label(s), [(n, get(s, "rate", "populate", n))
                                   for n in XEN_VCPUS], {})
                    for s in ("p2m", "xen")])
-    section.bars("q8-rates", "A guest with one vCPU",
-                 svg.Axis("pages a second"),
-                 [(text, [(s, label(s), get(s, "rate", job, 1))
-                          for s in ("p2m", "xen")])
-                  for job, text in XEN_JOBS.items()])
-    _q8_jobs(section, get)
-    section.words("beside", "What Xen shows and the rivals do not")
-    _q8_locks(section, get)
-    return section
-
-
-def _q8_figures(section, get):
-    for job in XEN_JOBS:
-        for n in XEN_VCPUS:
-            xen = get("xen", "rate", job, n)
-            section.figure("%s_rate_%d" % (job, n), xen)
-            section.figure("%s_p2m_over_xen_%d" % (job, n), figures.over(
-                get("p2m", "rate", job, n), xen))
-            for what in LOCK:
-                section.figure("%s_lock_%s_%d" % (job, what, n),
-                               get("xen", "p2m_" + what, job, n))
-    for system in ("xen", "p2m"):
-        section.figure(system + "_populate_4_over_1", figures.over(
-            get(system, "rate", "populate", 4),
-            get(system, "rate", "populate", 1)))
-        section.figure(system + "_boot_ms",
-                       get(system, "boot", "pod_boot", 1, pod="yes"))
-    section.figure("boot_pod_over_all", figures.over(
-        get("xen", "boot", "pod_boot", 1, pod="yes"),
-        get("xen", "boot", "pod_boot", 1, pod="no")))
-    section.figure("round_p2m_over_xen", figures.over(
-        get("p2m", "round", "logdirty", 1), get("xen", "round", "logdirty", 1)))
-
-
-def _q8_jobs(section, get):
-    section.table(
-        ["job", "vCPUs", "Xen, pages/s", "/dev/p2m, pages/s",
-         "Xen: p99 of a touch, µs", "/dev/p2m: p99, µs"],
-        [[text, str(n), get("xen", "rate", job, n), get("p2m", "rate", job, n),
-          get("xen", "touch_p99", job, n), get("p2m", "touch_p99", job, n)]
-         for job, text in XEN_JOBS.items() for n in XEN_VCPUS])
-    section.table(
-        ["instructions a page", "Xen: dom0", "Xen: guest and Xen", "/dev/p2m"],
-        [[text, *(get(s, measure, job, 1, clock="instructions")
-                  for s, measure in (("xen", "dom0_page"),
-                                     ("xen", "guest_page"),
-                                     ("p2m", "dom0_page")))]
-         for job, text in XEN_JOBS.items()])
-    section.table(
-        ["one vCPU", "Xen", "Xen, all before", "/dev/p2m"],
-        [["boot, on demand, ms", get("xen", "boot", "pod_boot", 1, pod="yes"),
-          get("xen", "boot", "pod_boot", 1, pod="no"),
-          get("p2m", "boot", "pod_boot", 1, pod="yes")],
-         ["log-dirty on, ms", get("xen", "enable", "logdirty", 1), "",
-          get("p2m", "enable", "logdirty", 1)],
-         ["a round of log-dirty, ms", get("xen", "round", "logdirty", 1), "",
-          get("p2m", "round", "logdirty", 1)],
-         ["a round, nothing written, ms",
-          get("xen", "idle_round", "logdirty", 1), "",
-          get("p2m", "idle_round", "logdirty", 1)]])
-
-
-def _q8_locks(section, get):
-    """What xenlockprof says."""
-    section.table(
-        ["Xen's p2m lock, held to write", "vCPUs", *LOCK.values()],
-        [[text, str(n), *(get("xen", "p2m_" + what, job, n) for what in LOCK)]
-         for job, text in XEN_JOBS.items() for n in XEN_VCPUS])
+    rows = [[text, str(n), get("xen", "rate", job, n),
+             get("p2m", "rate", job, n), get("xen", "p2m_held", job, n),
+             get("xen", "p2m_blocked", job, n)]
+            for job, text in XEN_JOBS.items() for n in XEN_VCPUS]
+    if any(cell for row in rows for cell in row[2:]):
+        section.table(
+            ["job", "vCPUs", "Xen, pages/s", "/dev/p2m, pages/s",
+             "Xen's p2m lock: held, %", "gets that wait, %"], rows)
 
 
 ALL = (q1, q2, q3, q4, q5, q6, q7, q8)
