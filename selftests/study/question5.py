@@ -60,9 +60,19 @@ def _q5_figures(section, get):
         section.figure("p99_%s_over_tree" % other, figures.over(
             get(other, n, 1000, "all", "wait_p99"),
             get("tree", n, 1000, "all", "wait_p99"), least=1))
+    n = get.loaded()
+    section.figure("touch_p99_global_over_tree", figures.over(
+        get("global", n, 1000, "all", "touch_p99"),
+        get("tree", n, 1000, "all", "touch_p99")))
     for system in POLICIES:
         p99 = get(system, get.loaded(), 1000, "all", "wait_p99")
         section.figure("p99_%s_us" % system, p99)
+        touch = get(system, get.loaded(), 1000, "all", "touch_p99")
+        section.figure("touch_p99_%s_ms" % system,
+                       touch and touch.times(1e-3, "ms"))
+        longest = get(system, get.loaded(), 1000, "all", "wait_max")
+        section.figure("longest_%s_ms" % system,
+                       longest and longest.times(1e-3, "ms"))
         section.figure("p99_%s_ms" % system, p99 and p99.times(1e-3, "ms"))
         section.figure(system + "_8_over_1", figures.over(
             get(system, 8), get(system, 1)))
@@ -137,6 +147,16 @@ def _q5_waits(section, data, get):
 
 def _q5_smp(section, get):
     """The same on two CPUs."""
+    # With one vCPU and no store the policies cannot differ: this is noise.
+    control = [f for f in (get(s, 1, 0) for s in POLICIES) if f]
+    section.figure("smp_noise", len(control) > 1 and figures.over(
+        max(control, key=lambda f: f.value),
+        min(control, key=lambda f: f.value)) or None)
+    section.figure("smp_tree_over_interval_8vcpu_1ms", figures.over(
+        get("tree", 8), get("interval", 8)))
+    section.figure("smp_touch_p99_global_over_tree", figures.over(
+        get("global", 8, 1000, "all", "touch_p99"),
+        get("tree", 8, 1000, "all", "touch_p99")))
     section.figure("smp_tree_over_global_8vcpu_1ms", figures.over(
         get("tree", 8), get("global", 8)))
     section.figure("smp_tree_over_global_1vcpu", figures.over(

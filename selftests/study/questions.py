@@ -19,7 +19,7 @@ UPDATES = (0, 1, 10, 100)
 def q1(data):
     """Exclusive, or many readers?"""
     section = Section("q1")
-    systems = ("tree", "readers", "rwlock", "global")
+    systems = ("tree", "exclusive", "readers", "rwlock", "global")
 
     def get(system, measure, lookers, updates):
         return data.get("q1", system, measure, lookers=lookers,
@@ -33,6 +33,9 @@ def q1(data):
                     "%stree_over_%s_%d" % (kind, other, updates),
                     figures.over(tree, get(other, kind + "lookups", 2,
                                            updates)))
+        section.figure(kind + "exclusive_over_readers_0", figures.over(
+            get("exclusive", kind + "lookups", 2, 0),
+            get("readers", kind + "lookups", 2, 0)))
         for system in systems:
             section.figure("%stwo_over_one_%s" % (kind, system), figures.over(
                 get(system, kind + "lookups", 2, 0),
@@ -49,8 +52,8 @@ def q1(data):
                 for s in systems]) for updates in UPDATES])
         section.table(
             ["same 2 MB" if kind else "all of the guest", "one lookup, ns",
-             "1 CPU, no updates, M/s", "2 CPUs, no updates, M/s",
-             "2 CPUs, 100 updates, M/s", "updates then, thousand/s"],
+             "1 CPU, no changes, M/s", "2 CPUs, no changes, M/s",
+             "2 CPUs, 100 changes in 1,000, M/s", "changes then, thousand/s"],
             [[label(s), data.get("q1", s, kind + "lookup_ns"),
               get(s, kind + "lookups", 1, 0), get(s, kind + "lookups", 2, 0),
               get(s, kind + "lookups", 2, 100),
@@ -60,8 +63,8 @@ def q1(data):
 
 def updates_name(updates):
     """So many updates, in words."""
-    return ("%d update%s per 1,000 lookups" % (updates, "s" * (updates > 1))
-            if updates else "no updates")
+    return ("%d change%s in 1,000 operations" % (updates, "s" * (updates > 1))
+            if updates else "no changes")
 
 
 # ---- 2: foreign mappings ---------------------------------------------
@@ -118,7 +121,7 @@ def q2(data):
 GRAINS = {"grain4k": "4 KB", "tree": "2 MB", "grain1g": "1 GB",
           "global": "whole guest"}
 PATTERNS = {"same2m": "both in the same 2 MB", "disjoint2m": "each in its own",
-            "random": "anywhere in 1 GB"}
+            "random": "anywhere in 4 GB"}
 
 
 def q3(data):
@@ -146,6 +149,15 @@ def q3(data):
                                                "thousand/s"))
                              for s, grain in GRAINS.items()])
                      for pattern, text in PATTERNS.items()])
+    section.figure("tree_over_grain1g_disjoint2m_1us", figures.over(
+        get("tree", "disjoint2m", 1), get("grain1g", "disjoint2m", 1)))
+    section.figure("global_over_tree_same2m_1us", figures.over(
+        get("global", "same2m", 1), get("tree", "same2m", 1)))
+    section.table(
+        ["grain, each holds for 1 µs",
+         *("%s, thousand holds/s" % t for t in PATTERNS.values())],
+        [[grain, *(scaled(get(s, p, 1), 1e-3, "thousand/s")
+                   for p in PATTERNS)] for s, grain in GRAINS.items()])
     section.bars("q3-cost", "Get and put of 2 MB, with no other task",
                  svg.Axis("ns"), [
                      ("", [(s, grain, cost(s, "get2m_ns"))

@@ -9,6 +9,7 @@ import svg
 LABELS = {
     "tree": "the tree", "global": "one lock", "rwlock": "one rwlock",
     "interval": "interval tree", "readers": "tree with readers",
+    "exclusive": "tree, lookups lock too",
     "grain4k": "4 KB", "grain1g": "1 GB", "prealloc": "made before",
     "p2m": "/dev/p2m", "uffd": "userfaultfd", "ksm": "KSM",
     "kvmlog": "KVM's dirty log", "balloon": "virtio-balloon", "xen": "Xen",

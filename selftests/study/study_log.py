@@ -81,6 +81,10 @@ class Log:
                 name, {"unit": unit, kind: []})
             assert measure["unit"] == unit, name
             measure[kind].append(value)
+        # The repeats may be of different days.
+        self.content.setdefault("commits", []).append(commit())
+        self.content["commit"] = ", ".join(
+            dict.fromkeys(self.content["commits"]))
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         with tempfile.NamedTemporaryFile(
                 "w", dir=os.path.dirname(self.path), prefix=".",

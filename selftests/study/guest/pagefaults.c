@@ -23,7 +23,8 @@
  *
  * kvm_p2m.ko must have the probe (probe.c).  All memory is filled, and paged out
  * before each point.  With load=none a vCPU touches each of its pages once.
- * Otherwise it goes round in a few chunks, and what it has left is paged out.
+ * Otherwise it goes round in a few chunks, a batch of each in turn, and each
+ * batch that it has left is paged out: so as much goes out as comes in.
  * For each point this prints lines that the script run reads:
  *
  *	study: point POINT
@@ -232,6 +233,20 @@ static u64 bucket_edge(u64 bucket)
 	return (bucket - shift * PARTS + 1) << shift;
 }
 
+/*
+ * The n-th page of a lane: without a loop, one after the other; else a batch of
+ * each of its chunks in turn.
+ */
+static inline u64 lane_page(bool loop, u64 n)
+{
+	u64 batch = n / BATCH;
+
+	if (!loop)
+		return n;
+	return batch % RING * P2M_CHUNK +
+	       batch / RING % (P2M_CHUNK / BATCH) * BATCH + n % BATCH;
+}
+
 /* Write to one page after the other. */
 static void guest_touch(u64 tag, u64 vcpu, u64 nr)
 {
@@ -241,7 +256,7 @@ static void guest_touch(u64 tag, u64 vcpu, u64 nr)
 	for (;;) {
 		at = 0;
 		while (!READ_ONCE(shared.stop)) {
-			u64 gfn = lane->first + at;
+			u64 gfn = lane->first + lane_page(lane->loop, at);
 
 			start = ticks();
 			WRITE_ONCE(*((u64 *)(P2M_GPA + gfn * P2M_PAGE_SIZE) + 1),
@@ -484,38 +499,35 @@ static struct p2m_range load_call(struct machine *machine, unsigned long cmd,
 	return range;
 }
 
-static void load_out_chunk(struct machine *machine, u64 gfn)
+/* Page out the batches that a vCPU has left, in the order in which it did. */
+static void load_out_lane(struct machine *machine, u64 vcpu, u64 *batch)
 {
-	u64 i, done;
+	u64 gfn, done;
 
-	/* Another thread does these: who asks for a held range waits as long */
-	if (machine->point.load == LOAD_OUT && gfn == HELD_GFN)
-		return;
-	/* As many at a time as are held at a time, to count them in time */
-	for (i = 0; i < P2M_CHUNK; i += BATCH) {
-		done = load_call(machine, P2M_PAGE_OUT, gfn + i, BATCH).done;
+	for (; *batch < lane_touched(machine, vcpu) / BATCH; ++*batch) {
+		gfn = machine->shared->lane[vcpu].first +
+		      lane_page(true, *batch * BATCH);
+		/*
+		 * Another thread does these: who asks for a held range waits as
+		 * long.
+		 */
+		if (machine->point.load == LOAD_OUT && gfn >= HELD_GFN &&
+		    gfn < HELD_GFN + P2M_CHUNK)
+			continue;
+		done = load_call(machine, P2M_PAGE_OUT, gfn, BATCH).done;
 		__atomic_add_fetch(&machine->out, done, __ATOMIC_RELAXED);
 	}
-}
-
-/* Page out the chunks that a vCPU has left, in the order in which it did. */
-static void load_out_lane(struct machine *machine, u64 vcpu, u64 *chunk)
-{
-	u64 first = machine->shared->lane[vcpu].first;
-
-	for (; *chunk < lane_touched(machine, vcpu) / P2M_CHUNK; ++*chunk)
-		load_out_chunk(machine, first + *chunk % RING * P2M_CHUNK);
 }
 
 static void *load_out(void *arg)
 {
 	struct machine *machine = arg;
-	u64 chunk[P2M_MAX_VCPUS] = {};
+	u64 batch[P2M_MAX_VCPUS] = {};
 	u64 i;
 
 	while (load_goes_on(machine)) {
 		for (i = 0; i < machine->point.vcpus; i++)
-			load_out_lane(machine, i, &chunk[i]);
+			load_out_lane(machine, i, &batch[i]);
 		usleep(5 * MS);
 	}
 	return NULL;

@@ -6,6 +6,7 @@
  * of instructions does, and now and then change an entry.
  *
  *	tree	the lookup takes no lock (RCU); a change gets its frame
+ *	exclusive  both get the frame, in the tree
  *	readers	the lookup takes the frame's chunk for read; a change for write
  *	rwlock	the lookup takes the guest's lock for read; a change for write
  *	global	both take the guest's lock
@@ -94,7 +95,8 @@ static u64 rwlock_lookup(unsigned long gfn)
 	return val;
 }
 
-static u64 global_lookup(unsigned long gfn)
+/* On the loaded lock: the tree, or one lock */
+static u64 locked_lookup(unsigned long gfn)
 {
 	u64 val;
 
@@ -142,9 +144,9 @@ static void rwlock_mix(struct study_worker *w)
 	mix(w, rwlock_lookup, locked_change);
 }
 
-static void global_mix(struct study_worker *w)
+static void locked_mix(struct study_worker *w)
 {
-	mix(w, global_lookup, locked_change);
+	mix(w, locked_lookup, locked_change);
 }
 
 static const struct {
@@ -152,9 +154,10 @@ static const struct {
 	void		(*mix)(struct study_worker *w);
 } systems[] = {
 	{ "tree", tree_mix },
+	{ "exclusive", locked_mix },
 	{ "readers", readers_mix },
 	{ "rwlock", rwlock_mix },
-	{ "global", global_mix },
+	{ "global", locked_mix },
 };
 
 /* ---- All of it ---------------------------------------------------- */
@@ -216,7 +219,9 @@ static void add_jobs(void (*run)(struct study_worker *w))
 							 "updates";
 				job->run = run;
 				job->workers = lookers;
-				job->waits = lookers > 1;
+				/* These two wait for nobody who looks. */
+				job->waits = lookers > 1 && (per_1000[i] ||
+					(run != tree_mix && run != readers_mix));
 				job->us = lookers > 1 ? 3000 : 1000;
 				job->arg = per_1000[i] ? 1000 / per_1000[i] : 0;
 				job->gfn[0] = hot;
