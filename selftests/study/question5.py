@@ -5,7 +5,7 @@ question5 - what one global lock costs: measured, and simulated beyond that
 
 import figures
 import svg
-from sections import Plot, Section, label
+from sections import Plot, Section, label, scaled
 
 POLICIES = ("tree", "interval", "rwlock", "global")
 VCPUS = (1, 2, 4, 8)
@@ -46,6 +46,11 @@ def q5(data):
 
 
 def _q5_figures(section, get):
+    most = get.loaded()
+
+    def loaded(system, measure):
+        return get(system, most, 1000, "all", measure)
+
     for other in POLICIES[1:]:
         for n in VCPUS:
             for latency, name in ((0, "0"), (100, "100us"), (1000, "1ms"),
@@ -56,24 +61,16 @@ def _q5_figures(section, get):
                                ratio)
         section.figure("tree_over_%s_1vcpu" % other, figures.over(
             get("tree", 1), get(other, 1)))
-        n = get.loaded()
         section.figure("p99_%s_over_tree" % other, figures.over(
-            get(other, n, 1000, "all", "wait_p99"),
-            get("tree", n, 1000, "all", "wait_p99"), least=1))
-    n = get.loaded()
+            loaded(other, "wait_p99"), loaded("tree", "wait_p99"), least=1))
     section.figure("touch_p99_global_over_tree", figures.over(
-        get("global", n, 1000, "all", "touch_p99"),
-        get("tree", n, 1000, "all", "touch_p99")))
+        loaded("global", "touch_p99"), loaded("tree", "touch_p99")))
     for system in POLICIES:
-        p99 = get(system, get.loaded(), 1000, "all", "wait_p99")
-        section.figure("p99_%s_us" % system, p99)
-        touch = get(system, get.loaded(), 1000, "all", "touch_p99")
-        section.figure("touch_p99_%s_ms" % system,
-                       touch and touch.times(1e-3, "ms"))
-        longest = get(system, get.loaded(), 1000, "all", "wait_max")
-        section.figure("longest_%s_ms" % system,
-                       longest and longest.times(1e-3, "ms"))
-        section.figure("p99_%s_ms" % system, p99 and p99.times(1e-3, "ms"))
+        section.figure("p99_%s_us" % system, loaded(system, "wait_p99"))
+        for name, measure in (("p99", "wait_p99"), ("longest", "wait_max"),
+                              ("touch_p99", "touch_p99")):
+            section.figure("%s_%s_ms" % (name, system), scaled(
+                loaded(system, measure), 1e-3, "ms"))
         section.figure(system + "_8_over_1", figures.over(
             get(system, 8), get(system, 1)))
 
@@ -148,10 +145,10 @@ def _q5_waits(section, data, get):
 def _q5_smp(section, get):
     """The same on two CPUs."""
     # With one vCPU and no store the policies cannot differ: this is noise.
-    control = [f for f in (get(s, 1, 0) for s in POLICIES) if f]
-    section.figure("smp_noise", len(control) > 1 and figures.over(
-        max(control, key=lambda f: f.value),
-        min(control, key=lambda f: f.value)) or None)
+    control = sorted((f for f in (get(s, 1, 0) for s in POLICIES) if f),
+                     key=lambda f: f.value)
+    section.figure("smp_noise", figures.over(control[-1], control[0])
+                   if control else None)
     section.figure("smp_tree_over_interval_8vcpu_1ms", figures.over(
         get("tree", 8), get("interval", 8)))
     section.figure("smp_touch_p99_global_over_tree", figures.over(

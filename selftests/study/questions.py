@@ -305,8 +305,6 @@ def q7(data):
             "p2m", *sorted(there, key=lambda s: (s != first, s)))]))
     back = {s: scaled(data.get("q7", s, "rate", job="return"), 1e-6, "MB/s")
             for s in ("p2m", "balloon")}
-    section.figure("p2m_over_balloon_return", figures.over(
-        back["p2m"], back["balloon"]))
     for n in VCPUS:
         section.figure("faults_p2m_over_uffd_%dvcpu" % n, figures.over(
             faults("p2m", n), faults("uffd", n)))
@@ -371,10 +369,8 @@ def q8(data):
     section = Section("q8")
     get = Xen(data)
     for job, (_, measure) in XEN_COSTS.items():
-        xen = get.counted("xen", measure, job)
-        section.figure(job, scaled(xen, 1e-3, "thousand"))
         section.figure(job + "_xen_over_p2m", figures.over(
-            xen, get.counted("p2m", measure, job)))
+            *(get.counted(s, measure, job) for s in ("xen", "p2m"))))
         section.figure(job + "_gets", get.gets(job))
         section.figure(job + "_held",
                        get.counted("xen", "p2m_held", job))
@@ -425,6 +421,10 @@ def _q8_costs(section, get):
         [["boot with 192 MiB of memory", *million]])
 
 
+# How long question 5 measures a point without latency: guest/run says it too.
+MS_AT_ONCE = 200
+
+
 def _q8_locks(section, data, get):
     """What xenlockprof says, beside the range lock of the same job."""
     rows = [["Xen: " + XEN_JOBS[job], get.gets(job),
@@ -448,10 +448,6 @@ def _q8_locks(section, data, get):
             figures.Figure([h / 1e7 / seconds for h in held], "%", [log])])
     section.table(["the p2m lock", "gets a page", "hold, instructions",
                    "held, % of the time"], rows)
-
-
-# How long question 5 measures a point without latency: guest/run says it too.
-MS_AT_ONCE = 200
 
 
 def _q8_cpus(section, get):

@@ -13,6 +13,7 @@ whole, after each repeat.  So a study that was interrupted goes on where it
 stopped, and a reader never sees half a file.
 """
 
+import functools
 import json
 import os
 import platform
@@ -36,6 +37,7 @@ def machine():
     return "%s, %d CPUs" % (model, os.cpu_count())
 
 
+@functools.lru_cache()
 def commit():
     """The commit that is checked out; with "+" if files were changed since."""
     ran = subprocess.run(["git", "-C", REPO, "describe", "--always",
@@ -81,10 +83,9 @@ class Log:
                 name, {"unit": unit, kind: []})
             assert measure["unit"] == unit, name
             measure[kind].append(value)
-        # The repeats may be of different days.
-        self.content.setdefault("commits", []).append(commit())
-        self.content["commit"] = ", ".join(
-            dict.fromkeys(self.content["commits"]))
+        # The repeats may be of different commits.
+        known = self.content["commit"].split(", ")
+        self.content["commit"] = ", ".join(dict.fromkeys([*known, commit()]))
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         with tempfile.NamedTemporaryFile(
                 "w", dir=os.path.dirname(self.path), prefix=".",
