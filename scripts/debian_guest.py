@@ -141,9 +141,21 @@ class DebianGuest:
                 raise Failed("QEMU ended before its time" +
                              self.last_words())
             if time.monotonic() > end:
-                raise Failed("the guest did not get there in %d s%s" %
-                             (seconds, self.last_words()))
+                raise Failed("the guest did not get there in %d s: %s%s" %
+                             (seconds, self._progress(), self.last_words()))
             meanwhile()
+
+    def _progress(self):
+        """How far the guest is, and what it had to do that with."""
+        with open("/proc/%d/stat" % self.pid) as file:
+            stat = file.read().rpartition(")")[2].split()
+        seconds = [int(stat[n]) / os.sysconf("SC_CLK_TCK")
+                   for n in (40, 11, 12)]
+        return ("it has %s, %sfilled its memory, checked %d pages; its QEMU "
+                "used the CPU for %.0f s in the guest, %.0f s as a user, "
+                "%.0f s in the kernel" % (
+                    "booted" if self.booted else "not booted",
+                    "" if self.ready else "not ", self.checked, *seconds))
 
     def gone_over(self):
         """Return a condition to wait for.
