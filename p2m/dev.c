@@ -11,6 +11,7 @@
 #include "compat.h"
 #include "debugfs.h"
 #include "dirty.h"
+#include "discard.h"
 #include "domain.h"
 #include "fault.h"
 #include "foreign.h"
@@ -118,6 +119,7 @@ static const struct p2m_call {
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56 },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56 },
 	{ P2M_COLLAPSE, sizeof(struct p2m_range), 56 },
+	{ P2M_DISCARD, sizeof(struct p2m_range), 56 },
 	{ P2M_PAGER_ATTACH, sizeof(struct p2m_pager_attach), 16 },
 	{ P2M_PAGER_DETACH, sizeof(struct p2m_pager_detach), 8 },
 	{ P2M_NOMINATE, sizeof(struct p2m_range), 56 },
@@ -146,7 +148,7 @@ static int p2m_get_info(struct p2m_guest *guest, struct p2m_info *info)
 			 P2M_FEATURE_DIRTY | P2M_FEATURE_FOREIGN |
 			 P2M_FEATURE_POD | P2M_FEATURE_AUDIT |
 			 P2M_FEATURE_PAGER | P2M_FEATURE_SHARING |
-			 P2M_FEATURE_DOMAIN;
+			 P2M_FEATURE_DOMAIN | P2M_FEATURE_DISCARD;
 	info->guest = guest->id;
 	info->gfns = atomic_long_read(&guest->gfns);
 	info->domain = p2m_domain_number(guest);
@@ -187,6 +189,8 @@ static int p2m_do_call(struct p2m_guest *guest, unsigned int cmd,
 		return p2m_page_in(guest, &arg->range);
 	case P2M_COLLAPSE:
 		return p2m_collapse(guest, &arg->range);
+	case P2M_DISCARD:
+		return p2m_discard(guest, &arg->range);
 	case P2M_PAGER_ATTACH:
 		return p2m_pager_attach(guest, &arg->attach);
 	case P2M_PAGER_DETACH:

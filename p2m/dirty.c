@@ -328,8 +328,14 @@ static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 
-	if (!entry.val || p2m_entry_dirty(entry))
+	if (p2m_entry_dirty(entry))
 		return;
+	/* The chunk had been discarded: all of it is dirty. */
+	if (!p2m_has_chunk(guest, gfn)) {
+		p2m_set_entry(&guest->map, round_down(gfn, P2M_CHUNK_GFNS),
+			      P2M_2M, p2m_dirty_entry(entry));
+		return;
+	}
 	/*
 	 * Without memory to split, all of it is dirty: too much, but not too
 	 * little.

@@ -57,7 +57,7 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned int touch)
 {
-	struct p2m_entry none = {};
+	struct p2m_entry entry;
 	struct page *page;
 	int err;
 
@@ -65,12 +65,18 @@ static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		return 0;
 	}
+	/* After a discard the chunk may be one entry, which is only dirty. */
+	err = p2m_huge_split(guest, gfn);
+	if (err)
+		return err;
 	page = p2m_page_alloc(__GFP_ZERO);
 	if (!page)
 		return -ENOMEM;
 	__SetPageUptodate(page);
+	entry = p2m_get_entry(&guest->map, gfn);
+	entry = p2m_retype_entry(entry, p2m_ram_type(guest, entry));
 	err = p2m_set_entry(&guest->map, gfn, P2M_4K,
-			    p2m_make_entry(p2m_ram_type(guest, none), page));
+			    p2m_repage_entry(entry, page));
 	if (err) {
 		p2m_pages_free(page, P2M_4K);
 		return err;

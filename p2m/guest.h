@@ -39,7 +39,7 @@
 	x(faults) x(retries) x(zeroed) x(paged_out) x(paged_in) x(busy) \
 	x(shattered) x(collapsed) x(merged) x(unshared) \
 	x(pod_populated) x(pod_swept) x(pod_exhausted) x(dirtied) x(events) \
-	x(foreign) x(pod_looked) x(broken)
+	x(foreign) x(pod_looked) x(broken) x(discarded)
 
 /** struct p2m_counters - one CPU's share of a guest's counters */
 struct p2m_counters {

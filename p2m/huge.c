@@ -86,7 +86,7 @@ int p2m_huge_split(struct p2m_guest *guest, unsigned long gfn)
 /**
  * p2m_huge_merge() - make one entry of 512, if they are as one
  * @guest: the guest
- * @gfn: a frame of the chunk; it has a large page, or is all pod
+ * @gfn: a frame of the chunk; it has a large page, or is all pod, or has nothing
  *
  * A mapping that has a page table for the chunk keeps it.  So the processor and
  * KVM go on mapping 4 KB there, until the chunk is mapped anew.
@@ -97,11 +97,12 @@ void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn)
 {
 	unsigned long i, first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
+	enum p2m_type type = p2m_entry_type(entry);
 	struct page *page = p2m_entry_page(entry);
 	u64 step = page ? 1ULL << P2M_PFN_SHIFT : 0;
 
-	if (p2m_entry_order(entry) ||
-	    (page ? !PageHead(page) : p2m_entry_type(entry) != p2m_pod))
+	if (p2m_entry_order(entry) || !p2m_has_chunk(guest, first) ||
+	    (page ? !PageHead(page) : type != p2m_pod && type != p2m_mmio_dm))
 		return;
 	/* The same page, type and dirtiness? */
 	for (i = 1; i < P2M_CHUNK_GFNS; i++)

@@ -261,8 +261,9 @@ int p2m_set_entry(struct p2m_map *map, unsigned long gfn, unsigned int order,
 	u64 *slot, old;
 
 	lockdep_assert_p2m_held(map->lock, gfn, order);
-	if (order && entry.val)
-		entry.val |= P2M_PS;
+	/* An entry of 2 MB with nothing in it is 0. */
+	if (order)
+		entry.val = entry.val & ~P2M_PS ? entry.val | P2M_PS : 0;
 	slot = p2m_make_slot(map, gfn, order / P2M_TABLE_BITS);
 	if (!slot)
 		return -ENOMEM;

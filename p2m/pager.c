@@ -234,6 +234,19 @@ static void p2m_pager_done(struct p2m_guest *guest, unsigned long gfn)
 	wake_up_var(p2m_pager_key(guest, gfn));
 }
 
+/**
+ * p2m_pager_cancel() - nobody has to answer for a frame any more
+ * @guest: the guest
+ * @gfn: the frame, which is neither paging_in nor prepped, but may have been
+ *
+ * Context: process context, holding @gfn.
+ */
+void p2m_pager_cancel(struct p2m_guest *guest, unsigned long gfn)
+{
+	if (p2m_pager_of(guest))
+		p2m_pager_done(guest, gfn);
+}
+
 /*
  * Make @gfn, which is held, pending, in this @session, or in any if that is 0.
  * Returns 1; 0 if it is pending already; -ENOTCONN if there is no pager;

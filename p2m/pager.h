@@ -20,6 +20,7 @@ ssize_t p2m_pager_read(struct p2m_guest *guest, char __user *buf, size_t count,
 		       bool nonblock);
 __poll_t p2m_pager_poll(struct p2m_guest *guest, struct file *file,
 			poll_table *wait);
+void p2m_pager_cancel(struct p2m_guest *guest, unsigned long gfn);
 bool p2m_pager_is_there(struct p2m_guest *guest);
 int p2m_pager_ask(struct p2m_guest *guest, unsigned long gfn, bool write);
 int p2m_pager_wait(struct p2m_guest *guest, unsigned long gfn,

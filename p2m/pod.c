@@ -85,7 +85,14 @@ static bool p2m_pool_take(struct p2m_pool *pool, long nr)
 	return true;
 }
 
-static void p2m_pool_give(struct p2m_pool *pool, long nr)
+/**
+ * p2m_pool_give() - frames have given their pages back
+ * @pool: the pool
+ * @nr: how many
+ *
+ * Context: any.
+ */
+void p2m_pool_give(struct p2m_pool *pool, long nr)
 {
 	atomic_long_sub(nr, &pool->populated);
 	atomic_long_inc(&pool->given);

@@ -119,6 +119,7 @@
 #define P2M_FEATURE_DIRTY	(1ULL << 6)	/* LOG-DIRTY */
 #define P2M_FEATURE_FOREIGN	(1ULL << 7)	/* FOREIGN MAPPINGS */
 #define P2M_FEATURE_DOMAIN	(1ULL << 8)	/* P2M_SHARE_DOMAIN */
+#define P2M_FEATURE_DISCARD	(1ULL << 9)	/* P2M_DISCARD */
 
 /**
  * struct p2m_info - what this kernel can do, and how large the guest is
@@ -165,6 +166,7 @@ struct p2m_info {
  * @shared: out: frames that have a page now that other frames may have too
  * @pod_looked: out: chunks of 2 MB that touches looked into for zero pages
  * @broken: out: frames lost to memory errors
+ * @discarded: out: frames whose page or stored contents were discarded
  */
 struct p2m_stats {
 	__u32 size;
@@ -192,6 +194,7 @@ struct p2m_stats {
 	__u64 shared;
 	__u64 pod_looked;
 	__u64 broken;
+	__u64 discarded;
 };
 
 /** P2M_AUDIT_TYPES - types that p2m_audit has room for */
@@ -246,6 +249,18 @@ struct p2m_audit {
  *     not map 2 MB over them.  For the guest to use the page as 2 MB, map the
  *     chunk anew, by munmap() and mmap() with MAP_FIXED.
  *
+ *   P2M_DISCARD (struct p2m_range)
+ *     The contents of [gfn, gfn + nr) are not needed: free their pages, and
+ *     what the store has of them.  The next touch finds a zero page.  A frame
+ *     that is populated on demand gives its page back to the pool.  Log-dirty
+ *     reports a frame that was discarded.  A broken frame is as new.  If the
+ *     pager has the contents, P2M_PREP will say ENOENT; tasks that wait for it
+ *     find a zero page.  Who references a page keeps it, with its contents:
+ *     foreign mappings, and devices that do I/O.
+ *     To discard a part of a page of 2 MB makes it 512 pages.  If somebody
+ *     references it, or there is no memory, the frames are filled with zeros
+ *     instead, and counted in @busy.  @done counts frames that had something.
+ *
  *   Every call that takes a struct p2m_range stops early when @max frames have
  *   been moved (if @max is not 0), at the guest's end, at a signal, and at an
  *   error.  If it has looked at anything before that, it succeeds.  Then @next
@@ -286,6 +301,7 @@ struct p2m_range {
 #define P2M_PAGE_OUT		_IO(P2M_IOC, 0x10)
 #define P2M_PAGE_IN		_IO(P2M_IOC, 0x11)
 #define P2M_COLLAPSE		_IO(P2M_IOC, 0x12)
+#define P2M_DISCARD		_IO(P2M_IOC, 0x13)
 
 /*
  * THE PAGER

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Discard: nobody needs the contents of frames any more.
+ *
+ *	 any type ----> (nothing)
+ *	          ----> pod		if the frame takes from the pool, which
+ *					gets the page back
+ *
+ * The next touch finds a zero page.  So for log-dirty a discard is a write.
+ *
+ * Others may reference the page: a foreign mapping, or a device that does I/O.
+ * They keep it, with its contents, and the frame gets another page when it is
+ * touched.  That is so for a hole in any file.
+ *
+ * A part of a page of 2 MB cannot be freed.  So if less than its chunk is
+ * discarded, the page is made 512 pages first.  If that is not possible, the
+ * frames are filled with zeros, and keep their memory.
+ */
+
+#include <linux/highmem.h>
+#include <linux/sched/signal.h>
+
+#include "dirty.h"
+#include "discard.h"
+#include "huge.h"
+#include "page.h"
+#include "pager.h"
+#include "pod.h"
+#include "sharing.h"
+#include "store.h"
+#include "walk.h"
+
+static bool p2m_discard_is_past_end(struct p2m_guest *guest, unsigned long gfn)
+{
+	return gfn >= atomic_long_read(&guest->gfns);
+}
+
+/* Has an entry something to discard?  Past the end of the guest, anything. */
+static bool p2m_discard_is_due(struct p2m_guest *guest, unsigned long gfn,
+			       struct p2m_entry entry)
+{
+	switch (p2m_entry_type(entry)) {
+	case p2m_mmio_dm:
+	case p2m_pod:
+		return entry.val && p2m_discard_is_past_end(guest, gfn);
+	default:
+		return true;
+	}
+}
+
+/*
+ * Nobody maps the page of an entry, and no fault is about to.  Free what the
+ * entry has.
+ */
+static void p2m_discard_entry(struct p2m_guest *guest, unsigned long gfn,
+			      struct p2m_entry entry)
+{
+	unsigned int order = p2m_entry_order(entry);
+	/* Changes only while all is held. */
+	bool pool = gfn < guest->pool.gfns;
+	struct p2m_entry new;
+
+	new = p2m_clean_entry(p2m_retype_entry(entry, pool ? p2m_pod :
+							     p2m_mmio_dm));
+	if (guest->log_dirty && !p2m_discard_is_past_end(guest, gfn))
+		new = p2m_dirty_entry(new);
+	p2m_change_entry(guest, gfn, new);
+
+	if (p2m_entry_type(entry) == p2m_shared)
+		p2m_shared_drop(guest, entry);
+	else if (p2m_entry_page(entry))
+		p2m_pages_free(p2m_entry_page(entry), order);
+	else if (p2m_entry_in_store(entry))
+		p2m_store_free(guest, gfn);
+	if (pool)
+		p2m_pool_give(&guest->pool, 1L << order);
+	/* Tasks may wait for its pager. */
+	p2m_pager_cancel(guest, gfn);
+}
+
+/* No fault maps the pages of [gfn, end), in one chunk, from now on. */
+static void p2m_discard_unmap(struct p2m_guest *guest, unsigned long gfn,
+			      unsigned long end)
+{
+	unsigned long first = gfn;
+	struct p2m_entry entry;
+
+	/* A shared page is never made writable without a hold. */
+	p2m_for_each_entry(&guest->map, gfn, entry, end)
+		if (p2m_entry_page(entry) &&
+		    p2m_entry_type(entry) != p2m_shared)
+			p2m_change_entry(guest, gfn,
+					 p2m_retype_entry(entry, p2m_taken));
+	p2m_unmap(guest, first, end - first);
+}
+
+/*
+ * The frames of [gfn, end) have parts of a large page, which has to stay: fill
+ * these with zeros.
+ */
+static void p2m_discard_zero(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned long end)
+{
+	struct p2m_entry entry;
+	struct page *page;
+
+	for (; gfn < end; gfn++) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		page = p2m_entry_page_of(entry, gfn);
+		if (p2m_page_is_poisoned(page))
+			continue;
+		clear_highpage(page);
+		/* Cannot fail: while log-dirty is on, the entry is split. */
+		p2m_dirty_mark(guest, gfn);
+	}
+}
+
+/**
+ * p2m_discard_held() - discard frames
+ * @guest: the guest
+ * @gfn: the first frame
+ * @nr: how many, of one chunk
+ * @busy: gets the number of frames that were filled with zeros, and keep their
+ * memory
+ *
+ * Context: process context, holding the frames; may sleep.
+ * Return: how many frames had something that is free now.
+ */
+unsigned long p2m_discard_held(struct p2m_guest *guest, unsigned long gfn,
+			       unsigned long nr, unsigned long *busy)
+{
+	unsigned long first = gfn, end = gfn + nr, done = 0;
+	struct p2m_entry entry;
+
+	*busy = 0;
+	if (nr < P2M_CHUNK_GFNS && p2m_shatter(guest, gfn)) {
+		p2m_discard_zero(guest, gfn, end);
+		*busy = nr;
+		return 0;
+	}
+	p2m_discard_unmap(guest, gfn, end);
+	p2m_for_each_entry(&guest->map, gfn, entry, end) {
+		if (!p2m_discard_is_due(guest, gfn, entry))
+			continue;
+		p2m_discard_entry(guest, gfn, entry);
+		done += 1UL << p2m_entry_order(entry);
+	}
+	this_cpu_add(guest->counters->discarded, done);
+	/* If all of the chunk is gone, so is its table. */
+	p2m_huge_merge(guest, first);
+	return done;
+}
+
+static int p2m_discard_batch(struct p2m_guest *guest, unsigned long gfn,
+			     unsigned long nr, struct p2m_range *range)
+{
+	unsigned long busy;
+
+	if (range->max)
+		nr = min_t(u64, nr, range->max - range->done);
+	range->done += p2m_discard_held(guest, gfn, nr, &busy);
+	range->busy += busy;
+	range->next = gfn + nr;
+	this_cpu_add(guest->counters->busy, busy);
+	return 0;
+}
+
+/* P2M_DISCARD */
+int p2m_discard(struct p2m_guest *guest, struct p2m_range *range)
+{
+	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_discard_batch);
+}
