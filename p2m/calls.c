@@ -89,6 +89,16 @@ static const struct p2m_call {
 	  P2M_FOREIGN_READONLY },
 };
 
+/*
+ * May the caller do more to the guest than map it?  The descriptor that a VMM
+ * maps its memory with may be given to others, so it does not count.
+ */
+static bool p2m_may_control(struct file *file)
+{
+	return (file->f_flags & O_ACCMODE) == O_ACCMODE ||
+	       capable(CAP_SYS_ADMIN);
+}
+
 static int p2m_get_info(struct p2m_guest *guest, struct p2m_info *info)
 {
 	info->features = P2M_FEATURE_PAGING | P2M_FEATURE_HUGE |
@@ -114,7 +124,8 @@ static int p2m_share_fd(struct p2m_guest *guest, struct p2m_share *share)
 	if (!client)
 		return -EBADF;
 	if (client->f_op->unlocked_ioctl == p2m_ioctl)
-		err = p2m_share(guest, client->private_data, share);
+		err = !p2m_may_control(client) ? -EPERM :
+		      p2m_share(guest, client->private_data, share);
 	fput(client);
 	return err;
 }
@@ -223,6 +234,15 @@ static int p2m_copy_arg(const struct p2m_call *call, union p2m_any_arg *arg,
 	return 0;
 }
 
+/**
+ * p2m_ioctl() - do a call
+ * @file: a descriptor of the guest, which is its private data
+ * @cmd: P2M_*
+ * @argp: the address of the argument
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0, or an error in the manual of the call.
+ */
 long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 {
 	const struct p2m_call *call = p2m_find_call(cmd);
@@ -233,6 +253,9 @@ long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 
 	if (!call)
 		return -ENOTTY;
+	if (cmd != P2M_GET_INFO && cmd != P2M_GET_STATS &&
+	    !p2m_may_control(file))
+		return -EPERM;
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;
 	err = p2m_copy_arg(call, &arg, uarg, usize);

@@ -7,6 +7,45 @@
 #include <linux/mm.h>
 #include <linux/version.h>
 
+/* How a mount maps owners */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+typedef struct mnt_idmap p2m_idmap_t;
+#define p2m_nop_idmap		(&nop_mnt_idmap)
+#define p2m_file_idmap(file)	file_mnt_idmap(file)
+#else
+typedef struct user_namespace p2m_idmap_t;
+#define p2m_nop_idmap		(&init_user_ns)
+#define p2m_file_idmap(file)	file_mnt_user_ns(file)
+#endif
+
+/* It was changed now. */
+static inline void p2m_inode_touch(struct inode *inode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	simple_inode_init_ts(inode);
+#else
+	inode->i_mtime = current_time(inode);
+	inode->i_atime = inode->i_mtime;
+	inode->i_ctime = inode->i_mtime;
+#endif
+}
+
+static inline void p2m_fillattr(p2m_idmap_t *idmap, u32 mask,
+				struct inode *inode, struct kstat *stat)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	generic_fillattr(idmap, mask, inode, stat);
+#else
+	generic_fillattr(idmap, inode, stat);
+#endif
+}
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+#define p2m_splice_read		copy_splice_read
+#else
+#define p2m_splice_read		generic_file_splice_read
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
 static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 {

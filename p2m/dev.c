@@ -1,35 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
-/* /dev/p2m: open, mmap, ioctl.  uapi/p2m.h is the manual. */
+/* /dev/p2m: each open is a guest without a name. uapi/p2m.h is the manual. */
 
-#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
-#include <linux/uaccess.h>
 
-#include "audit.h"
+#include "calls.h"
 #include "compat.h"
 #include "debugfs.h"
-#include "dirty.h"
-#include "discard.h"
-#include "domain.h"
 #include "fault.h"
-#include "foreign.h"
-#include "guests.h"
-#include "huge.h"
+#include "fs.h"
 #include "page.h"
 #include "pager.h"
-#include "paging.h"
-#include "pod.h"
 #include "sharing.h"
-#include "sharing_scan.h"
 #include "store.h"
-
-static const struct file_operations p2m_fops;
 
 static int p2m_open(struct inode *inode, struct file *file)
 {
-	struct p2m_guest *guest = p2m_guest_create();
+	struct p2m_guest *guest = p2m_fs_unnamed();
 
 	if (IS_ERR(guest))
 		return PTR_ERR(guest);
@@ -48,7 +36,9 @@ static int p2m_flush(struct file *file, fl_owner_t id)
 
 static int p2m_release(struct inode *inode, struct file *file)
 {
-	p2m_guest_put(file->private_data);
+	struct p2m_guest *guest = file->private_data;
+
+	iput(guest->inode);
 	return 0;
 }
 
@@ -83,6 +73,15 @@ static __poll_t p2m_poll(struct file *file, poll_table *wait)
 	return p2m_pager_poll(file->private_data, file, wait);
 }
 
+static loff_t p2m_llseek(struct file *file, loff_t pos, int whence)
+{
+	struct p2m_guest *guest = file->private_data;
+	loff_t end = (loff_t)atomic_long_read(&guest->gfns) << PAGE_SHIFT;
+
+	return generic_file_llseek_size(file, pos, whence, MAX_LFS_FILESIZE,
+					end);
+}
+
 static const struct file_operations p2m_fops = {
 	.owner = THIS_MODULE,
 	.open = p2m_open,
@@ -95,7 +94,7 @@ static const struct file_operations p2m_fops = {
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = p2m_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
-	.llseek = noop_llseek,
+	.llseek = p2m_llseek,
 };
 
 static struct miscdevice p2m_misc = {
@@ -110,10 +109,15 @@ static int __init p2m_init(void)
 	int err;
 
 	p2m_sharing_init();
+	err = p2m_fs_init();
+	if (err)
+		return err;
 	p2m_debugfs_init();
 	err = misc_register(&p2m_misc);
-	if (err)
+	if (err) {
 		p2m_debugfs_exit();
+		p2m_fs_exit();
+	}
 	return err;
 }
 module_init(p2m_init);
@@ -122,6 +126,7 @@ static void __exit p2m_exit(void)
 {
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
+	p2m_fs_exit();
 	WARN_ON(p2m_pages_total() || p2m_stores_total());
 	/* Tables are freed by RCU. */
 	rcu_barrier();

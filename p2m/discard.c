@@ -170,3 +170,74 @@ int p2m_discard(struct p2m_guest *guest, struct p2m_range *range)
 {
 	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_discard_batch);
 }
+
+/* ---- The end of a guest ------------------------------------------- */
+
+/*
+ * Make 512 entries of the chunk that the new end cuts, and 512 pages of one,
+ * so that a part of it can go.
+ */
+static int p2m_end_cut(struct p2m_guest *guest, unsigned long gfns)
+{
+	if (IS_ALIGNED(gfns, P2M_CHUNK_GFNS))
+		return 0;
+	return p2m_shatter(guest, gfns) ?: p2m_huge_split(guest, gfns);
+}
+
+/* Take the frames from @gfns on out of the guest, all of which is held. */
+static int p2m_end_held(struct p2m_guest *guest, unsigned long gfns)
+{
+	struct p2m_pool *pool = &guest->pool;
+	unsigned long gfn = gfns, next, busy;
+	int err = p2m_end_cut(guest, gfns);
+
+	if (err)
+		return err;
+	/* No touch makes anything there from now on. */
+	atomic_long_set(&guest->gfns, gfns);
+	WRITE_ONCE(pool->gfns, min(pool->gfns, gfns));
+	while ((gfn = p2m_next_chunk(&guest->map, gfn, P2M_MAX_GFNS)) <
+	       P2M_MAX_GFNS) {
+		next = round_up(gfn + 1, P2M_CHUNK_GFNS);
+		p2m_discard_held(guest, gfn, next - gfn, &busy);
+		gfn = next;
+		cond_resched();
+	}
+	atomic_long_set(&pool->populated,
+			pool->gfns - p2m_map_count(&guest->map, p2m_pod));
+	return 0;
+}
+
+/**
+ * p2m_discard_end() - make a guest smaller
+ * @guest: the guest
+ * @gfns: its new size in frames, not more than it has
+ *
+ * Most of it is discarded a chunk at a time, and only the rest while all is
+ * held.  Nobody else changes the size meanwhile.
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINTR on a signal; -EBUSY if the new end is in a page of 2 MB
+ * that somebody references; -ENOMEM.  After an error the guest has its size,
+ * but frames past the new end may have been discarded.
+ */
+int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns)
+{
+	struct p2m_range range = { .next = gfns };
+	struct p2m_hold hold;
+	int err;
+
+	while (range.next < atomic_long_read(&guest->gfns)) {
+		range.gfn = range.next;
+		range.nr = P2M_MAX_GFNS - range.gfn;
+		err = p2m_discard(guest, &range);
+		if (err)
+			return err;
+	}
+	err = p2m_hold_wait(&hold, guest, 0, 0, P2M_WAIT_KILLABLE);
+	if (err)
+		return err;
+	err = p2m_end_held(guest, gfns);
+	p2m_unhold(&hold);
+	return err;
+}

@@ -181,6 +181,9 @@ static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
 	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
 	int err = 0;
 
+	/* A file may end before a mapping of it does. */
+	if (gfn >= atomic_long_read(&guest->gfns))
+		return -ERANGE;
 	/* Log-dirty counts frames. */
 	if (guest->log_dirty)
 		touch &= ~P2M_TOUCH_HUGE;
@@ -212,6 +215,56 @@ int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 		return -EBUSY;
 	if (!err && !p2m_entry_page(p2m_get_entry(&guest->map, gfn)))
 		return -EBUSY;
+	return err;
+}
+
+/* Populate the frames of [*gfn, end), in one chunk, which is held. */
+static int p2m_populate_held(struct p2m_guest *guest, unsigned long *gfn,
+			     unsigned long end)
+{
+	struct p2m_entry entry;
+	int err = 0;
+
+	for (; *gfn < end; ++*gfn) {
+		entry = p2m_get_entry(&guest->map, *gfn);
+		if (p2m_entry_type(entry) == p2m_mmio_dm ||
+		    p2m_entry_type(entry) == p2m_pod)
+			err = p2m_make_touchable(guest, *gfn, P2M_TOUCH_HUGE);
+		if (err)
+			break;
+	}
+	return err;
+}
+
+/**
+ * p2m_populate() - give pages to frames that have nothing
+ * @guest: the guest
+ * @gfn: the first frame
+ * @end: the end
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINTR on a signal; -ENOMEM; -ENOSPC if the pool of
+ * populate-on-demand is empty; -ERANGE past the end of the guest.  After an
+ * error some have pages.
+ */
+int p2m_populate(struct p2m_guest *guest, unsigned long gfn, unsigned long end)
+{
+	struct p2m_hold hold;
+	unsigned long next;
+	int err = 0;
+
+	while (!err && gfn < end) {
+		cond_resched();
+		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+		err = signal_pending(current) ? -EINTR :
+		      p2m_hold(&hold, guest, gfn, next - gfn);
+		if (err)
+			break;
+		err = p2m_populate_held(guest, &gfn, next);
+		p2m_unhold(&hold);
+		if (err == -ENOSPC)
+			err = p2m_pod_make_room(guest);
+	}
 	return err;
 }
 

@@ -9,6 +9,7 @@
 
 extern const struct vm_operations_struct p2m_vm_ops;
 
+int p2m_populate(struct p2m_guest *guest, unsigned long gfn, unsigned long end);
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
 
 #endif /* _P2M_FAULT_H */

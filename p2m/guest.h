@@ -28,7 +28,6 @@
 #include <linux/memcontrol.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
-#include <linux/refcount.h>
 
 #include "p2m_rangelock.h"
 #include "p2m/map.h"
@@ -87,9 +86,10 @@ struct p2m_pool {
  * struct p2m_guest - one guest
  * @lock: guards the entries of @map
  * @map: gfn->pfn
- * @gfns: the guest's size; only grows
+ * @gfns: the guest's size; shrinks only while all is held
  * @log_dirty: whether log-dirty is on; changes while all is held
- * @inode: its address space maps the guest, and is what is zapped
+ * @inode: the guest lives as long as this; its address space maps the guest,
+ * and is what is zapped
  * @store: a shmem file; if the contents of gfn are in the store, they are page
  * gfn
  * @pager: the state of a pager process; NULL until the first one attaches
@@ -102,7 +102,6 @@ struct p2m_pool {
  * @id: its number
  * @name: its name in @lock's reports: "p2m/" and the number
  * @link: in the list of all guests
- * @ref: held by the file, and by tasks that found the guest in the list
  */
 struct p2m_guest {
 	struct p2m_rangelock		lock;
@@ -120,7 +119,6 @@ struct p2m_guest {
 	u64				id;
 	char				name[24];
 	struct list_head		link;
-	refcount_t			ref;
 };
 
 /**

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Guests: how they are made, how they end, and the list of all of them. */
 
-#include <linux/module.h>
-#include <linux/mount.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
-#include <linux/pseudo_fs.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -17,64 +14,22 @@
 #include "pod.h"
 #include "store.h"
 
-#define P2M_FS_MAGIC	0x70326d21	/* "p2m!" */
-
 static DEFINE_MUTEX(p2m_guests_lock);
 static LIST_HEAD(p2m_guests);
 static u64 p2m_last_id;
 
-/*
- * Every guest needs an address space of its own, so that one guest can be
- * zapped without the others.  An address space needs an inode, and an inode a
- * file system.  That is mounted while there is a guest; and while it is
- * mounted, the module cannot be unloaded.
- */
-static struct vfsmount *p2m_mnt;
-static int p2m_mnt_count;
-
-static int p2m_fs_init_context(struct fs_context *fc)
-{
-	return init_pseudo(fc, P2M_FS_MAGIC) ? 0 : -ENOMEM;
-}
-
-static struct file_system_type p2m_fs_type = {
-	.name = "p2m",
-	.owner = THIS_MODULE,
-	.init_fs_context = p2m_fs_init_context,
-	.kill_sb = kill_anon_super,
-};
-
-static struct inode *p2m_inode_new(void)
-{
-	struct inode *inode;
-	int err;
-
-	err = simple_pin_fs(&p2m_fs_type, &p2m_mnt, &p2m_mnt_count);
-	if (err)
-		return ERR_PTR(err);
-	inode = alloc_anon_inode(p2m_mnt->mnt_sb);
-	if (IS_ERR(inode))
-		simple_release_fs(&p2m_mnt, &p2m_mnt_count);
-	else
-		p2m_set_end(inode);
-	return inode;
-}
-
-static void p2m_inode_put(struct inode *inode)
-{
-	iput(inode);
-	simple_release_fs(&p2m_mnt, &p2m_mnt_count);
-}
-
 /**
  * p2m_guest_create() - make an empty guest
+ * @inode: its inode; its address space is the guest's, so that one guest can be
+ * zapped without the others
+ * @share: its sharing domain, as in P2M_SHARE_DOMAIN
  *
  * It is charged to the calling process's memory cgroup.
  *
  * Context: process context; may sleep.
  * Return: the guest; ERR_PTR(-ENOMEM) or another error of p2m_store_create().
  */
-struct p2m_guest *p2m_guest_create(void)
+struct p2m_guest *p2m_guest_create(struct inode *inode, u64 share)
 {
 	struct p2m_guest *guest;
 	int err = -ENOMEM;
@@ -91,22 +46,16 @@ struct p2m_guest *p2m_guest_create(void)
 		goto out_lock;
 	if (p2m_map_init(&guest->map, &guest->lock))
 		goto out_counters;
-	guest->inode = p2m_inode_new();
-	if (IS_ERR(guest->inode)) {
-		err = PTR_ERR(guest->inode);
-		goto out_map;
-	}
+	guest->inode = inode;
 	err = p2m_store_create(guest);
 	if (err)
-		goto out_inode;
-	guest->domain = p2m_domain_get(P2M_DOMAIN_ALONE);
+		goto out_map;
+	guest->domain = p2m_domain_get(share);
 	if (!guest->domain) {
 		err = -ENOMEM;
 		goto out_store;
 	}
 	guest->memcg = get_mem_cgroup_from_mm(current->mm);
-
-	refcount_set(&guest->ref, 1);
 
 	mutex_lock(&p2m_guests_lock);
 	guest->id = ++p2m_last_id;
@@ -118,8 +67,6 @@ struct p2m_guest *p2m_guest_create(void)
 
 out_store:
 	p2m_store_destroy(guest);
-out_inode:
-	p2m_inode_put(guest->inode);
 out_map:
 	p2m_map_destroy(&guest->map, NULL, NULL);
 out_counters:
@@ -139,31 +86,64 @@ static void p2m_drop_entry(struct p2m_entry entry, void *guest)
 }
 
 /**
- * p2m_guest_put() - drop a reference to a guest
- * @guest: the guest
- *
- * With the last reference it is freed, and all that it has.  No file and no
- * mapping refers to it then.
+ * p2m_guest_destroy() - free a guest, and all that it has
+ * @guest: the guest, whose inode goes: no file and no mapping refers to it
  *
  * Context: process context, holding nothing of the guest; may sleep.
  */
-void p2m_guest_put(struct p2m_guest *guest)
+void p2m_guest_destroy(struct p2m_guest *guest)
 {
-	if (!refcount_dec_and_mutex_lock(&guest->ref, &p2m_guests_lock))
-		return;
+	mutex_lock(&p2m_guests_lock);
 	list_del(&guest->link);
 	mutex_unlock(&p2m_guests_lock);
 
 	mem_cgroup_put(guest->memcg);
 	p2m_pager_free(guest);
 	p2m_store_destroy(guest);
-	p2m_inode_put(guest->inode);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
 	/* Until now it had shared pages. */
 	p2m_domain_put(guest->domain);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);
+}
+
+/**
+ * p2m_guest_put() - drop a reference of p2m_guest_next() or p2m_guest_find()
+ * @guest: the guest
+ *
+ * Context: process context, holding nothing of the guest; may sleep.
+ */
+void p2m_guest_put(struct p2m_guest *guest)
+{
+	struct super_block *sb = guest->inode->i_sb;
+
+	iput(guest->inode);
+	deactivate_super(sb);
+}
+
+/*
+ * Find the next guest after number @id whose file system is mounted, and keep
+ * that mounted.  @going: the guest itself goes.  Returns it or NULL.
+ */
+static struct p2m_guest *p2m_guest_grab(u64 *id, struct super_block **sb,
+					bool *going)
+{
+	struct p2m_guest *guest, *found = NULL;
+
+	mutex_lock(&p2m_guests_lock);
+	/* The list is in the order of making. */
+	list_for_each_entry(guest, &p2m_guests, link) {
+		*sb = guest->inode->i_sb;
+		if (guest->id > *id && atomic_inc_not_zero(&(*sb)->s_active)) {
+			*id = guest->id;
+			*going = !igrab(guest->inode);
+			found = guest;
+			break;
+		}
+	}
+	mutex_unlock(&p2m_guests_lock);
+	return found;
 }
 
 /**
@@ -177,20 +157,13 @@ void p2m_guest_put(struct p2m_guest *guest)
  */
 struct p2m_guest *p2m_guest_next(u64 id)
 {
-	struct p2m_guest *guest, *found = NULL;
+	struct p2m_guest *guest;
+	struct super_block *sb;
+	bool going;
 
-	mutex_lock(&p2m_guests_lock);
-	/* The list is in the order of making. */
-	list_for_each_entry(guest, &p2m_guests, link) {
-		if (guest->id > id) {
-			/* The last put takes it off under this lock. */
-			refcount_inc(&guest->ref);
-			found = guest;
-			break;
-		}
-	}
-	mutex_unlock(&p2m_guests_lock);
-	return found;
+	while ((guest = p2m_guest_grab(&id, &sb, &going)) && going)
+		deactivate_super(sb);
+	return guest;
 }
 
 /**

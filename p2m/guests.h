@@ -18,7 +18,8 @@ struct p2m_totals {
 	u64 store;
 };
 
-struct p2m_guest *p2m_guest_create(void);
+struct p2m_guest *p2m_guest_create(struct inode *inode, u64 share);
+void p2m_guest_destroy(struct p2m_guest *guest);
 struct p2m_guest *p2m_guest_find(u64 id);
 struct p2m_guest *p2m_guest_next(u64 id);
 void p2m_guest_put(struct p2m_guest *guest);
