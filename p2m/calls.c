@@ -52,16 +52,17 @@ union p2m_any_arg {
 
 /*
  * The calls: the size of the argument, its size in the first published version,
- * and the flags that the call knows
+ * the flags that the call knows, and whether it needs no p2m_may_control()
  */
 static const struct p2m_call {
 	unsigned int	cmd;
 	unsigned int	size;
 	unsigned int	first_size;
 	unsigned int	flags;
+	bool		anybody;
 } p2m_calls[] = {
-	{ P2M_GET_INFO, sizeof(struct p2m_info), 32 },
-	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88 },
+	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, 0, true },
+	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, 0, true },
 	{ P2M_AUDIT, sizeof(struct p2m_audit), 152 },
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56 },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56 },
@@ -78,7 +79,8 @@ static const struct p2m_call {
 	{ P2M_SHARE, sizeof(struct p2m_share), 48 },
 	{ P2M_UNSHARE, sizeof(struct p2m_range), 56 },
 	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72 },
-	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16 },
+	/* It looks itself at who calls. */
+	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16, 0, true },
 	{ P2M_POD_SET, sizeof(struct p2m_pod), 40 },
 	{ P2M_POD_GET, sizeof(struct p2m_pod), 40 },
 	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56 },
@@ -253,8 +255,7 @@ long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 
 	if (!call)
 		return -ENOTTY;
-	if (cmd != P2M_GET_INFO && cmd != P2M_GET_STATS &&
-	    !p2m_may_control(file))
+	if (!call->anybody && !p2m_may_control(file))
 		return -EPERM;
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;

@@ -185,6 +185,48 @@ static int p2m_domain_change(struct p2m_guest *guest,
 	return 0;
 }
 
+/* All of @guest is held.  @domain gets the old domain, if that changes. */
+static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
+{
+	if (guest->domain == *domain)
+		return 0;
+	if (p2m_map_count(&guest->map, p2m_shared))
+		return -EXDEV;
+	mutex_lock(&p2m_domains_lock);
+	swap(guest->domain, *domain);
+	mutex_unlock(&p2m_domains_lock);
+	return 0;
+}
+
+/**
+ * p2m_domain_join() - put a guest into the domain of another
+ * @guest: the guest
+ * @with: the other guest
+ *
+ * Whoever reads all of one guest to write it to the other may do so.
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EPERM if one of them is never shared, and they are two; -EXDEV if
+ * @guest has shared frames; -EINTR on a signal; -ENOMEM.
+ */
+int p2m_domain_join(struct p2m_guest *guest, struct p2m_guest *with)
+{
+	struct p2m_domain *domain = p2m_domain_of(with);
+	struct p2m_hold hold;
+	int err = 0;
+
+	if (domain->number == P2M_DOMAIN_NEVER ||
+	    p2m_domain_number(guest) == P2M_DOMAIN_NEVER)
+		err = -EPERM;
+	err = err ?: p2m_hold_all(&hold, guest);
+	if (!err) {
+		err = p2m_domain_move(guest, &domain);
+		p2m_unhold(&hold);
+	}
+	p2m_domain_put(domain);
+	return err;
+}
+
 /* P2M_SHARE_DOMAIN */
 int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg)
 {

@@ -36,6 +36,7 @@ u64 p2m_domain_hash(struct p2m_domain *domain, struct page *page);
 struct p2m_domain *p2m_domain_get(u64 number);
 void p2m_domain_put(struct p2m_domain *domain);
 u64 p2m_domain_number(struct p2m_guest *guest);
+int p2m_domain_join(struct p2m_guest *guest, struct p2m_guest *with);
 int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg);
 
 #endif /* _P2M_DOMAIN_H */

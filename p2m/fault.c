@@ -222,6 +222,8 @@ int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 static int p2m_populate_held(struct p2m_guest *guest, unsigned long *gfn,
 			     unsigned long end)
 {
+	bool whole = IS_ALIGNED(*gfn, P2M_CHUNK_GFNS) &&
+		     IS_ALIGNED(end, P2M_CHUNK_GFNS);
 	struct p2m_entry entry;
 	int err = 0;
 
@@ -229,7 +231,8 @@ static int p2m_populate_held(struct p2m_guest *guest, unsigned long *gfn,
 		entry = p2m_get_entry(&guest->map, *gfn);
 		if (p2m_entry_type(entry) == p2m_mmio_dm ||
 		    p2m_entry_type(entry) == p2m_pod)
-			err = p2m_make_touchable(guest, *gfn, P2M_TOUCH_HUGE);
+			err = p2m_make_touchable(guest, *gfn,
+						 whole ? P2M_TOUCH_HUGE : 0);
 		if (err)
 			break;
 	}

@@ -21,6 +21,7 @@
 #include <linux/uio.h>
 
 #include "calls.h"
+#include "clone.h"
 #include "compat.h"
 #include "discard.h"
 #include "fault.h"
@@ -410,6 +411,43 @@ static long p2m_file_fallocate(struct file *file, int mode, loff_t pos,
 	return err == -EINTR ? -ERESTARTSYS : err;
 }
 
+/* ---- Clones --------------------------------------------------------- */
+
+/* Both inodes are locked. */
+static loff_t p2m_remap_locked(struct file *in, loff_t pos_in, struct file *out,
+			       loff_t pos_out, loff_t len, unsigned int flags)
+{
+	struct inode *inode = file_inode(out);
+	int err;
+
+	err = generic_remap_file_range_prep(in, pos_in, out, pos_out, &len,
+					    flags);
+	if (err || !len)
+		return err;
+	if (pos_out + len > i_size_read(inode)) {
+		err = p2m_fs_resize(inode, pos_out + len);
+		if (err)
+			return err;
+	}
+	err = p2m_clone(p2m_file_guest(in), pos_in >> PAGE_SHIFT,
+			p2m_file_guest(out), pos_out >> PAGE_SHIFT,
+			len >> PAGE_SHIFT);
+	return err ?: len;
+}
+
+static loff_t p2m_file_remap(struct file *in, loff_t pos_in, struct file *out,
+			     loff_t pos_out, loff_t len, unsigned int flags)
+{
+	loff_t ret;
+
+	if (flags & ~REMAP_FILE_ADVISORY)
+		return -EINVAL;
+	lock_two_nondirectories(file_inode(in), file_inode(out));
+	ret = p2m_remap_locked(in, pos_in, out, pos_out, len, flags);
+	unlock_two_nondirectories(file_inode(in), file_inode(out));
+	return ret == -EINTR ? -ERESTARTSYS : ret;
+}
+
 /* ---- The descriptor ----------------------------------------------- */
 
 static int p2m_file_flush(struct file *file, fl_owner_t id)
@@ -451,7 +489,8 @@ static int p2m_control_open(struct inode *inode, struct file *file)
 	if (!inode_owner_or_capable(p2m_file_idmap(file), inode))
 		return -EPERM;
 	file->private_data = inode->i_private;
-	replace_fops(file, &p2m_control_fops);
+	/* Of the same module, to which the file has a reference. */
+	file->f_op = &p2m_control_fops;
 	file->f_mode |= FMODE_READ;
 	/* As for any file that is only read; the last close takes it back. */
 	i_readcount_inc(inode);
@@ -486,6 +525,7 @@ const struct file_operations p2m_file_fops = {
 	.splice_write = iter_file_splice_write,
 	.llseek = p2m_file_llseek,
 	.fallocate = p2m_file_fallocate,
+	.remap_file_range = p2m_file_remap,
 	.fsync = noop_fsync,
 	.mmap = p2m_file_mmap,
 	/* So that chunks can be mapped as 2 MB. */

@@ -71,8 +71,15 @@ void p2m_pool_init(struct p2m_pool *pool)
 	mutex_init(&pool->looking);
 }
 
-/* Take @nr from the pool, if it has so many. */
-static bool p2m_pool_take(struct p2m_pool *pool, long nr)
+/**
+ * p2m_pool_take() - take pages for frames, if there are so many
+ * @pool: the pool
+ * @nr: how many
+ *
+ * Context: holding frames of the guest.
+ * Return: whether there were; for p2m_pool_give().
+ */
+bool p2m_pool_take(struct p2m_pool *pool, long nr)
 {
 	/* It changes only while all is held, and we hold something. */
 	long target = atomic_long_read(&pool->target);

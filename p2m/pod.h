@@ -6,6 +6,7 @@
 #include "p2m/guest.h"
 
 void p2m_pool_init(struct p2m_pool *pool);
+bool p2m_pool_take(struct p2m_pool *pool, long nr);
 void p2m_pool_give(struct p2m_pool *pool, long nr);
 unsigned int p2m_pod_audit(struct p2m_guest *guest);
 int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);

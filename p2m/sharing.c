@@ -41,6 +41,7 @@
 
 #include "huge.h"
 #include "page.h"
+#include "pod.h"
 #include "sharing.h"
 #include "trace.h"
 #include "walk.h"
@@ -439,6 +440,53 @@ int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 	/* The frame is a sharer now, so the page stays. */
 	p2m_give_shared(guest, gfn, shared);
 	p2m_pages_free(page, P2M_4K);
+	return 0;
+}
+
+/**
+ * p2m_share_give() - give a frame that has nothing a shared page
+ * @guest: the guest
+ * @gfn: the frame; its chunk has no large page
+ * @page: the page of a frame of type shared that the caller holds, of a guest
+ * in the same domain
+ *
+ * Context: process context, holding @gfn; may sleep.
+ * Return: 0; -EMLINK if the page can have no more sharers, or is poisoned;
+ * -ENOSPC if the pool of populate-on-demand is empty; -ENOMEM.
+ */
+int p2m_share_give(struct p2m_guest *guest, unsigned long gfn,
+		   struct page *page)
+{
+	struct p2m_shared *shared = p2m_shared_of(page);
+	struct p2m_bucket *bucket = p2m_bucket(shared->hash);
+	bool pool = gfn < guest->pool.gfns;
+	struct p2m_entry entry;
+	int err;
+
+	err = p2m_huge_split(guest, gfn);
+	if (err)
+		return err;
+	/* Make its table, if there is none. */
+	entry = p2m_get_entry(&guest->map, gfn);
+	err = p2m_set_entry(&guest->map, gfn, P2M_4K, entry);
+	if (err)
+		return err;
+	if (pool && !p2m_pool_take(&guest->pool, 1))
+		return -ENOSPC;
+	spin_lock(&bucket->lock);
+	if (p2m_shared_is_full(shared) || p2m_page_is_poisoned(page))
+		err = -EMLINK;
+	else
+		p2m_shared_add(bucket, shared, guest);
+	spin_unlock(&bucket->lock);
+	if (err) {
+		if (pool)
+			p2m_pool_give(&guest->pool, 1);
+		return err;
+	}
+	if (guest->log_dirty)
+		p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
+	p2m_give_shared(guest, gfn, shared);
 	return 0;
 }
 

@@ -18,6 +18,8 @@ bool p2m_shared_known(struct p2m_domain *domain, u64 hash);
 int p2m_share_nominate_held(struct p2m_guest *guest, unsigned long gfn,
 			    u64 hash);
 int p2m_share_taken(struct p2m_guest *guest, unsigned long gfn, u64 hash);
+int p2m_share_give(struct p2m_guest *guest, unsigned long gfn,
+		   struct page *page);
 int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash);
 
 #endif /* _P2M_SHARING_H */

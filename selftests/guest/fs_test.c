@@ -1,0 +1,652 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The p2m file system: a file is a guest, and does what programs expect of a
+ * file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "p2m_guest.h"
+#include "kselftest_harness.h"
+
+#define NR_FRAMES	(P2M_CHUNK + 64)
+#define SIZE		(NR_FRAMES * P2M_PAGE_SIZE)
+#define TYPE_RAM_RW	1
+
+/* Access mode 3: for control, see open(2) */
+#define O_CONTROL	(O_RDWR | O_WRONLY)
+
+FIXTURE(fs)
+{
+	char dir[32];
+	char path[64];
+	struct p2m_mem mem;
+};
+
+static int mount_at(const char *dir, const char *options)
+{
+	return mount("none", dir, "p2m", 0, options) ? -errno : 0;
+}
+
+/* Open a file of some size, and map it. */
+static void mem_of_file(struct p2m_mem *mem, const char *path, u64 nr)
+{
+	mem->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	TEST_ASSERT(mem->fd >= 0, "open %s", path);
+	TEST_ASSERT(!ftruncate(mem->fd, nr * P2M_PAGE_SIZE), "ftruncate");
+	mem->hva = p2m_map(mem->fd, 0, nr);
+	mem->nr = nr;
+	mem->tag = 1;
+}
+
+FIXTURE_SETUP(fs)
+{
+	strcpy(self->dir, "/tmp/p2m.XXXXXX");
+	ASSERT_NE(NULL, mkdtemp(self->dir));
+	sprintf(self->path, "%s/vm", self->dir);
+	ASSERT_EQ(0, mount_at(self->dir, ""));
+	mem_of_file(&self->mem, self->path, NR_FRAMES);
+}
+
+FIXTURE_TEARDOWN(fs)
+{
+	EXPECT_EQ(0, p2m_audit(self->mem.fd).errors);
+	p2m_mem_close(&self->mem);
+	EXPECT_EQ(0, umount(self->dir));
+	rmdir(self->dir);
+	EXPECT_TRUE(p2m_all_freed());
+	EXPECT_TRUE(p2m_module_unused());
+}
+
+/* ---- Size ----------------------------------------------------------- */
+
+static off_t size_of(int fd)
+{
+	struct stat st;
+
+	TEST_ASSERT(!fstat(fd, &st), "fstat");
+	return st.st_size;
+}
+
+TEST_F(fs, the_size_of_the_file_is_that_of_the_guest)
+{
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+	EXPECT_EQ(SIZE, lseek(self->mem.fd, 0, SEEK_END));
+	EXPECT_EQ(NR_FRAMES, p2m_info(self->mem.fd).gfns);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 2 * SIZE));
+	EXPECT_EQ(2 * NR_FRAMES, p2m_info(self->mem.fd).gfns);
+}
+
+TEST_F(fs, what_is_in_memory_is_what_du_says)
+{
+	struct stat st;
+
+	p2m_mem_fill(&self->mem, 0, 100);
+	p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, 50);
+	ASSERT_EQ(0, fstat(self->mem.fd, &st));
+	EXPECT_EQ(100 * P2M_PAGE_SIZE, st.st_blocks * 512);
+}
+
+static sigjmp_buf bus;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(bus, 1);
+}
+
+/* Does a touch raise SIGBUS? */
+static bool is_bus_error(volatile char *at)
+{
+	struct sigaction action = { .sa_handler = on_sigbus }, old;
+	bool raised;
+
+	sigaction(SIGBUS, &action, &old);
+	raised = sigsetjmp(bus, 1);
+	if (!raised)
+		*at = 1;
+	sigaction(SIGBUS, &old, NULL);
+	return raised;
+}
+
+TEST_F(fs, a_file_that_shrinks_drops_its_frames)
+{
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	p2m_move(self->mem.fd, P2M_PAGE_OUT, 100, 100);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 150 * P2M_PAGE_SIZE));
+	EXPECT_EQ(100, p2m_totals().pages);
+	EXPECT_EQ(50, p2m_totals().store);
+	EXPECT_TRUE(is_bus_error(self->mem.hva + 150 * P2M_PAGE_SIZE));
+	EXPECT_TRUE(is_bus_error(self->mem.hva + 500 * P2M_PAGE_SIZE));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 150));
+	/* What comes back is zero. */
+	ASSERT_EQ(0, ftruncate(self->mem.fd, SIZE));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 150, NR_FRAMES - 150));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 150));
+}
+
+TEST_F(fs, a_file_that_shrinks_shrinks_its_pool)
+{
+	struct p2m_pod pod = { .size = sizeof(pod), .target = 64 };
+
+	p2m_mem_fill(&self->mem, 0, 64);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_SET, &pod));
+	ASSERT_EQ(NR_FRAMES - 64, pod.entries);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 32 * P2M_PAGE_SIZE));
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_GET, &pod));
+	EXPECT_EQ(32, pod.populated);
+	EXPECT_EQ(0, pod.entries);
+	EXPECT_EQ(0, p2m_audit(self->mem.fd).errors);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 0));
+	EXPECT_EQ(0, p2m_totals().pages);
+}
+
+TEST_F(fs, a_page_of_2_mb_is_cut)
+{
+	char *at;
+
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 2 * P2M_CHUNK * P2M_PAGE_SIZE));
+	at = p2m_map_huge(self->mem.fd, 0, 2 * P2M_CHUNK);
+	at[0] = 7;
+	at[2 * P2M_CHUNK * P2M_PAGE_SIZE - 1] = 7;
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 3 * P2M_PAGE_SIZE));
+	EXPECT_LE(p2m_totals().pages, 3);
+	EXPECT_EQ(7, at[0]);
+	EXPECT_TRUE(is_bus_error(at + 3 * P2M_PAGE_SIZE));
+	munmap(at, 2 * P2M_CHUNK * P2M_PAGE_SIZE);
+}
+
+TEST_F(fs, a_size_is_of_whole_frames)
+{
+	EXPECT_EQ(-1, ftruncate(self->mem.fd, SIZE + 1));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ftruncate(self->mem.fd, (P2M_MAX_GFNS + 1) << 12));
+	EXPECT_EQ(EFBIG, errno);
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+}
+
+/* ---- Contents ------------------------------------------------------- */
+
+TEST_F(fs, to_read_a_hole_allocates_nothing)
+{
+	char page[P2M_PAGE_SIZE];
+
+	memset(page, 1, sizeof(page));
+	ASSERT_EQ(sizeof(page), pread(self->mem.fd, page, sizeof(page), 4096));
+	EXPECT_EQ(0, page[0]);
+	EXPECT_EQ(0, memcmp(page, page + 1, sizeof(page) - 1));
+	EXPECT_EQ(0, p2m_totals().pages);
+}
+
+TEST_F(fs, to_read_what_is_paged_out_leaves_it_there)
+{
+	u64 words[2 * P2M_WORDS];
+	u64 first;
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	first = *p2m_page(&self->mem, 1);
+	p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
+	ASSERT_EQ(sizeof(words), pread(self->mem.fd, words, sizeof(words),
+				       P2M_PAGE_SIZE));
+	EXPECT_EQ(0, p2m_totals().pages);
+	EXPECT_EQ(NR_FRAMES, p2m_totals().store);
+	EXPECT_EQ(first, *p2m_page(&self->mem, 1));
+	EXPECT_EQ(0, memcmp(words, p2m_page(&self->mem, 1), sizeof(words)));
+}
+
+TEST_F(fs, what_is_written_is_mapped)
+{
+	char text[] = "across two frames";
+	off_t at = 7 * P2M_PAGE_SIZE - 6;
+
+	p2m_mem_fill(&self->mem, 6, 1);
+	p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
+	ASSERT_EQ(sizeof(text), pwrite(self->mem.fd, text, sizeof(text), at));
+	EXPECT_EQ(0, memcmp(text, self->mem.hva + at, sizeof(text)));
+	EXPECT_EQ(2, p2m_totals().pages);
+}
+
+TEST_F(fs, a_write_past_the_end_makes_the_file_longer)
+{
+	char page[P2M_PAGE_SIZE] = "the end";
+
+	ASSERT_EQ(sizeof(page), pwrite(self->mem.fd, page, sizeof(page), SIZE));
+	EXPECT_EQ(SIZE + sizeof(page), size_of(self->mem.fd));
+	EXPECT_EQ(-1, pwrite(self->mem.fd, page, 5, SIZE + sizeof(page)));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(0, pread(self->mem.fd, page, 5, SIZE + sizeof(page)));
+}
+
+/* ---- Holes ---------------------------------------------------------- */
+
+static off_t seek(int fd, u64 gfn, int whence)
+{
+	off_t at = lseek(fd, gfn * P2M_PAGE_SIZE, whence);
+
+	return at < 0 ? -errno : at / P2M_PAGE_SIZE;
+}
+
+TEST_F(fs, data_and_holes_are_found)
+{
+	p2m_mem_fill(&self->mem, 10, 5);
+	p2m_mem_fill(&self->mem, P2M_CHUNK + 1, 1);
+	p2m_move(self->mem.fd, P2M_PAGE_OUT, 12, 1);
+	EXPECT_EQ(10, seek(self->mem.fd, 0, SEEK_DATA));
+	EXPECT_EQ(0, seek(self->mem.fd, 0, SEEK_HOLE));
+	EXPECT_EQ(15, seek(self->mem.fd, 11, SEEK_HOLE));
+	EXPECT_EQ(P2M_CHUNK + 1, seek(self->mem.fd, 15, SEEK_DATA));
+	EXPECT_EQ(P2M_CHUNK + 2, seek(self->mem.fd, P2M_CHUNK + 1, SEEK_HOLE));
+	EXPECT_EQ(-ENXIO, seek(self->mem.fd, P2M_CHUNK + 2, SEEK_DATA));
+	EXPECT_EQ(-ENXIO, seek(self->mem.fd, NR_FRAMES, SEEK_HOLE));
+	p2m_mem_fill(&self->mem, NR_FRAMES - 1, 1);
+	EXPECT_EQ(NR_FRAMES, seek(self->mem.fd, NR_FRAMES - 1, SEEK_HOLE));
+}
+
+static int punch(int fd, off_t at, off_t len)
+{
+	return fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, at,
+			 len) ? -errno : 0;
+}
+
+TEST_F(fs, a_hole_is_a_discard)
+{
+	u64 *words = p2m_page(&self->mem, 9);
+
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	memset(words, 0xff, 2 * P2M_PAGE_SIZE);
+	/* Half of frame 9, to half of frame 20 */
+	ASSERT_EQ(0, punch(self->mem.fd, 9 * 4096 + 2048, 11 * 4096));
+	EXPECT_EQ(NR_FRAMES - 10, p2m_totals().pages);
+	EXPECT_EQ(~0UL, words[2048 / 8 - 1]);
+	EXPECT_EQ(0, words[2048 / 8]);
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 10, 10));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 21, NR_FRAMES - 21));
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+	EXPECT_EQ(0, punch(self->mem.fd, SIZE + 4096, 4096));
+	EXPECT_EQ(-EOPNOTSUPP, fallocate(self->mem.fd, FALLOC_FL_ZERO_RANGE, 0,
+					 4096) ? -errno : 0);
+}
+
+TEST_F(fs, to_allocate_is_to_populate)
+{
+	ASSERT_EQ(0, fallocate(self->mem.fd, 0, 0, 100 * P2M_PAGE_SIZE));
+	EXPECT_EQ(100, p2m_totals().pages);
+	ASSERT_EQ(0, fallocate(self->mem.fd, 0, SIZE, 1));
+	EXPECT_EQ(SIZE + P2M_PAGE_SIZE, size_of(self->mem.fd));
+	EXPECT_EQ(101, p2m_totals().pages);
+	ASSERT_EQ(0, fallocate(self->mem.fd, FALLOC_FL_KEEP_SIZE, SIZE,
+			       100 * P2M_PAGE_SIZE));
+	EXPECT_EQ(SIZE + P2M_PAGE_SIZE, size_of(self->mem.fd));
+}
+
+/* ---- Names ---------------------------------------------------------- */
+
+TEST_F(fs, a_file_lives_without_a_descriptor)
+{
+	p2m_mem_fill(&self->mem, 0, 10);
+	p2m_mem_close(&self->mem);
+	EXPECT_EQ(10, p2m_totals().pages);
+	mem_of_file(&self->mem, self->path, NR_FRAMES);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 10));
+}
+
+TEST_F(fs, a_file_without_a_name_lives_with_its_descriptor)
+{
+	ASSERT_EQ(0, unlink(self->path));
+	p2m_mem_fill(&self->mem, 0, 10);
+	EXPECT_EQ(10, p2m_totals().pages);
+	p2m_mem_close(&self->mem);
+	EXPECT_EQ(0, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_totals().guests);
+	self->mem.fd = open(self->dir, O_TMPFILE | O_RDWR, 0600);
+	ASSERT_LE(0, self->mem.fd);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, SIZE));
+	self->mem.hva = p2m_map(self->mem.fd, 0, NR_FRAMES);
+	self->mem.nr = NR_FRAMES;
+	p2m_mem_fill(&self->mem, 0, 10);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 10));
+}
+
+TEST_F(fs, directories_are_directories)
+{
+	char sub[64], file[80], other[80];
+
+	sprintf(sub, "%s/sub", self->dir);
+	sprintf(file, "%s/vm", sub);
+	sprintf(other, "%s/two", sub);
+	ASSERT_EQ(0, mkdir(sub, 0700));
+	ASSERT_EQ(0, rename(self->path, file));
+	ASSERT_EQ(0, link(file, other));
+	EXPECT_EQ(-1, rmdir(sub));
+	EXPECT_EQ(ENOTEMPTY, errno);
+	EXPECT_EQ(0, unlink(file));
+	EXPECT_EQ(0, unlink(other));
+	EXPECT_EQ(0, rmdir(sub));
+}
+
+TEST_F(fs, is_busy_while_a_file_is_mapped)
+{
+	close(self->mem.fd);
+	EXPECT_EQ(-1, umount(self->dir));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 1));
+	self->mem.fd = open(self->path, O_RDWR);
+	ASSERT_LE(0, self->mem.fd);
+}
+
+/* ---- Options -------------------------------------------------------- */
+
+TEST_F(fs, has_a_size)
+{
+	struct statfs fs;
+	char dir[64], path[80];
+	int fd;
+
+	sprintf(dir, "%s", "/tmp/p2m.size.XXXXXX");
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_EQ(0, mount_at(dir, "size=1m,mode=0750,uid=3,gid=4"));
+	sprintf(path, "%s/vm", dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	EXPECT_EQ(0, ftruncate(fd, 1 << 20));
+	EXPECT_EQ(-1, ftruncate(fd, (1 << 20) + 4096));
+	EXPECT_EQ(ENOSPC, errno);
+	EXPECT_EQ(0, statfs(dir, &fs));
+	EXPECT_EQ(256, fs.f_blocks);
+	EXPECT_EQ(0, fs.f_bfree);
+	EXPECT_EQ(0, ftruncate(fd, 4096));
+	EXPECT_EQ(0, statfs(dir, &fs));
+	EXPECT_EQ(255, fs.f_bfree);
+	close(fd);
+	EXPECT_EQ(0, unlink(path));
+	EXPECT_EQ(0, statfs(dir, &fs));
+	EXPECT_EQ(256, fs.f_bfree);
+	EXPECT_EQ(0, umount(dir));
+	rmdir(dir);
+}
+
+TEST_F(fs, refuses_options_that_it_does_not_know)
+{
+	static const char * const bad[] = {
+		"size=big", "size=1mx", "share=some", "mode=9", "nonsense",
+		"uid=-1", "size=99999999999999999999",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, mount_at(self->dir, bad[i]))
+			TH_LOG("mount with %s", bad[i]);
+}
+
+TEST_F(fs, may_have_a_sharing_domain)
+{
+	char dir[64] = "/tmp/p2m.share.XXXXXX", path[80];
+	int fd;
+
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_EQ(0, mount_at(dir, "share=never"));
+	sprintf(path, "%s/vm", dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(fd).domain);
+	close(fd);
+	EXPECT_EQ(0, umount(dir));
+	ASSERT_EQ(0, mount_at(dir, "share=5"));
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	EXPECT_EQ(5, p2m_info(fd).domain);
+	close(fd);
+	EXPECT_EQ(0, umount(dir));
+	rmdir(dir);
+}
+
+/* ---- A guest runs on it --------------------------------------------- */
+
+TEST_F_TIMEOUT(fs, a_guest_runs_while_it_is_paged, 120)
+{
+	struct p2m_vm vm;
+
+	p2m_vm_create(&vm, &self->mem, 2, p2m_guest_worker);
+	p2m_vm_start(&vm);
+	while (p2m_vm_passes(&vm) < p2m_rounds(6))
+		p2m_move_all(self->mem.fd, P2M_PAGE_OUT);
+	p2m_vm_stop(&vm);
+	EXPECT_EQ(0, p2m_vm_wrong_words(&vm));
+	p2m_vm_destroy(&vm);
+}
+
+/* ---- Clones --------------------------------------------------------- */
+
+/* linux/fs.h and sys/mount.h cannot both be included. */
+#define FICLONE		_IOW(0x94, 9, int)
+
+/* A clone of the file, mapped */
+static int clone_of(struct p2m_mem *clone, struct p2m_mem *mem,
+		    const char *path)
+{
+	mem_of_file(clone, path, mem->nr);
+	clone->tag = mem->tag;
+	return ioctl(clone->fd, FICLONE, mem->fd) ? -errno : 0;
+}
+
+TEST_F(fs, a_clone_shares_all_pages)
+{
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	p2m_mem_fill(&self->mem, 0, 300);
+	p2m_move(self->mem.fd, P2M_PAGE_OUT, 100, 100);
+	ASSERT_EQ(0, clone_of(&clone, &self->mem, path));
+	EXPECT_EQ(300, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_totals().store);
+	EXPECT_EQ(300, p2m_stats(clone.fd).shared);
+	EXPECT_EQ(0, p2m_audit(clone.fd).errors);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&clone, 0, 300));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&clone, 300, NR_FRAMES - 300));
+	/* Each goes its own way. */
+	*p2m_page(&clone, 5) = 1;
+	*p2m_page(&self->mem, 6) = 2;
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 6));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&clone, 6, 294));
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+TEST_F(fs, a_clone_of_what_somebody_has_is_a_copy)
+{
+	struct p2m_foreign foreign = {
+		.size = sizeof(foreign), .gfn = 3, .nr = 1
+	};
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	p2m_mem_fill(&self->mem, 0, 10);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_FOREIGN_MAP, &foreign));
+	ASSERT_EQ(0, clone_of(&clone, &self->mem, path));
+	EXPECT_EQ(9, p2m_stats(clone.fd).shared);
+	EXPECT_EQ(10, p2m_stats(clone.fd).resident);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&clone, 0, 10));
+	close(foreign.fd);
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+TEST_F(fs, a_clone_replaces_what_was_there)
+{
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	p2m_mem_fill(&self->mem, 10, 10);
+	mem_of_file(&clone, path, NR_FRAMES);
+	p2m_mem_fill(&clone, 0, NR_FRAMES);
+	ASSERT_EQ(0, ioctl(clone.fd, FICLONE, self->mem.fd));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&clone, 0, 10));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&clone, 10, 10));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&clone, 20, NR_FRAMES - 20));
+	EXPECT_EQ(0, p2m_audit(clone.fd).errors);
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+TEST_F(fs, a_clone_of_pages_of_2_mb_takes_no_more_memory)
+{
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	munmap(self->mem.hva, SIZE);
+	self->mem.hva = p2m_map_huge(self->mem.fd, 0, NR_FRAMES);
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	ASSERT_EQ(0, clone_of(&clone, &self->mem, path));
+	EXPECT_EQ(NR_FRAMES, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&clone, 0, NR_FRAMES));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+TEST_F(fs, a_guest_that_is_never_shared_is_not_cloned)
+{
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	p2m_mem_fill(&self->mem, 0, 10);
+	ASSERT_EQ(0, p2m_set_domain(self->mem.fd, P2M_DOMAIN_NEVER));
+	EXPECT_EQ(-EPERM, clone_of(&clone, &self->mem, path));
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+/* ---- Who may control ------------------------------------------------ */
+
+/* What a call that does more than map a guest says */
+static int controls(int fd)
+{
+	struct p2m_pager_attach attach = {
+		.size = sizeof(attach), .policy = P2M_PAGER_STORE
+	};
+	struct p2m_pod pod = { .size = sizeof(pod), .target = 1 };
+	struct p2m_scan scan = { .size = sizeof(scan), .nr = 1 };
+	struct p2m_audit audit = { .size = sizeof(audit) };
+	struct p2m_foreign foreign = { .size = sizeof(foreign), .nr = 1 };
+	struct p2m_range range = { .size = sizeof(range), .nr = 1 };
+	int ret = p2m_call(fd, P2M_PAGER_ATTACH, &attach);
+
+	if (p2m_call(fd, P2M_POD_SET, &pod) != ret ||
+	    p2m_call(fd, P2M_SHARE_SCAN, &scan) != ret ||
+	    p2m_call(fd, P2M_AUDIT, &audit) != ret ||
+	    p2m_call(fd, P2M_FOREIGN_MAP, &foreign) != ret ||
+	    p2m_call(fd, P2M_PAGE_OUT, &range) != ret)
+		return 1;
+	return ret;
+}
+
+static void be_user(int id)
+{
+	TEST_ASSERT(!setresgid(id, id, id) && !setresuid(id, id, id), "user");
+}
+
+/* A back end is another user, and was handed the descriptor. */
+static int be_back_end(int fd)
+{
+	struct p2m_stats stats = { .size = sizeof(stats) };
+	char name[40];
+
+	be_user(1000);
+	if (controls(fd) != -EPERM)
+		return 1;
+	/* It may use what it has. */
+	if (p2m_call(fd, P2M_GET_STATS, &stats))
+		return 2;
+	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) ==
+	    MAP_FAILED)
+		return 3;
+	/* It cannot open it for more. */
+	sprintf(name, "/proc/self/fd/%d", fd);
+	if (open(name, O_CONTROL) >= 0 || errno != EACCES)
+		return 4;
+	return 0;
+}
+
+TEST_F(fs, a_back_end_can_only_map)
+{
+	pid_t pid = p2m_fork();
+
+	if (!pid)
+		_exit(be_back_end(self->mem.fd));
+	EXPECT_EQ(0, p2m_wait(pid));
+}
+
+TEST_F(fs, a_back_end_of_a_file_that_all_may_write_can_only_map)
+{
+	pid_t pid;
+	int fd;
+
+	ASSERT_EQ(0, fchmod(self->mem.fd, 0666));
+	pid = p2m_fork();
+	if (!pid) {
+		be_user(1000);
+		fd = open(self->path, O_CONTROL);
+		_exit(fd >= 0 || errno != EPERM ||
+		      controls(self->mem.fd) != -EPERM);
+	}
+	EXPECT_EQ(0, p2m_wait(pid));
+}
+
+/* The owner is no administrator. */
+static int be_owner(const char *path, int mapping)
+{
+	struct pollfd poll_fd = { .events = POLLIN };
+	struct p2m_pager_attach attach = {
+		.size = sizeof(attach), .policy = P2M_PAGER_STORE
+	};
+	struct p2m_event event;
+	int fd;
+
+	be_user(1000);
+	if (controls(mapping) != -EPERM)
+		return 1;
+	fd = open(path, O_CONTROL);
+	if (fd < 0)
+		return 2;
+	if (mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED)
+		return 3;
+	if (p2m_move(fd, P2M_PAGE_OUT, 0, NR_FRAMES).done != 1)
+		return 4;
+	if (p2m_call(fd, P2M_PAGER_ATTACH, &attach))
+		return 5;
+	poll_fd.fd = fd;
+	if (poll(&poll_fd, 1, 0))
+		return 6;
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (read(fd, &event, sizeof(event)) >= 0 || errno != EAGAIN)
+		return 7;
+	return 0;
+}
+
+TEST_F(fs, the_owner_controls_by_an_open_for_control)
+{
+	pid_t pid;
+
+	ASSERT_EQ(0, fchown(self->mem.fd, 1000, 1000));
+	ASSERT_EQ(0, chmod(self->dir, 0755));
+	p2m_mem_fill(&self->mem, 0, 1);
+	pid = p2m_fork();
+	if (!pid)
+		_exit(be_owner(self->path, self->mem.fd));
+	EXPECT_EQ(0, p2m_wait(pid));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
+}
+
+TEST_HARNESS_MAIN
