@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
 /*
- * /dev/p2m: guest memory whose gfn->pfn map (the p2m) can be worked on while
- * the guest runs.
+ * Guest memory whose gfn->pfn map (the p2m) can be worked on while the guest
+ * runs: /dev/p2m, and the p2m file system.
  *
- * This manual has a chapter for each service: THE DEVICE, PAGING, THE PAGER,
- * SHARING, POPULATE ON DEMAND, LOG-DIRTY, FOREIGN MAPPINGS.  In a chapter the
- * calls and their errors come first, then the structures and flags, and then
- * the ioctl numbers.
+ * This manual has a chapter for each service: THE DEVICE, THE FILE SYSTEM,
+ * PAGING, THE PAGER, SHARING, POPULATE ON DEMAND, LOG-DIRTY, FOREIGN MAPPINGS.
+ * In a chapter the calls and their errors come first, then the structures and
+ * flags, and then the ioctl numbers.
  *
  * THE DEVICE
  *
@@ -58,9 +58,13 @@
  *
  *   THE CALLS
  *
- *   All calls are ioctls on the guest's descriptor.  Another process gets the
- *   descriptor with pidfd_getfd(2), so the permission to trace the VMM is the
- *   permission to page its guest.
+ *   All calls are ioctls on a descriptor of the guest.  A VMM may give the
+ *   descriptor that it maps the memory with to others, for example to a
+ *   vhost-user back end.  So this descriptor allows only P2M_GET_INFO,
+ *   P2M_GET_STATS and P2M_SHARE_DOMAIN.  Any other call needs
+ *     - a descriptor for control: see THE FILE SYSTEM, or
+ *     - CAP_SYS_ADMIN in the initial user namespace.  Such a process takes the
+ *       VMM's descriptor with pidfd_getfd(2).
  *
  *   Each call takes a structure that begins with its own size (sizeof), as the
  *   caller knows it.  A caller older than the kernel passes less and is given
@@ -72,6 +76,8 @@
  *
  *   Common to all:
  *     ENOTTY     no such call
+ *     EPERM      the descriptor is not for control, nor has the caller
+ *                CAP_SYS_ADMIN
  *     EFAULT     the structure cannot be read or written
  *     EINVAL     size is less than the first published version's, or more than
  *                a page; flags has an unknown bit; a reserved field is not 0
@@ -220,6 +226,91 @@ struct p2m_audit {
 #define P2M_GET_INFO		_IO(P2M_IOC, 0x00)
 #define P2M_GET_STATS		_IO(P2M_IOC, 0x01)
 #define P2M_AUDIT		_IO(P2M_IOC, 0x02)
+
+/*
+ * THE FILE SYSTEM
+ *
+ *     mount -t p2m none /run/p2m -o size=64g,mode=0770,gid=kvm
+ *
+ *   A regular file is a guest.  It has a size, a name, an owner and a mode, and
+ *   it lives as long as it has a name, a descriptor or a mapping.  So a guest
+ *   can outlive its VMM.  There are directories, hard links, and files without
+ *   a name (O_TMPFILE).  QEMU makes such a file if mem-path is a directory:
+ *
+ *     -machine memory-backend=ram -object \
+ *     memory-backend-file,id=ram,mem-path=/run/p2m,share=on,align=2M,size=512M
+ *
+ *   Options of the mount:
+ *     size=N     all files together may be so long, in bytes (k, m, g, t);
+ *                without it there is no limit.  A file that would be too long
+ *                is refused at once, and not when its guest touches memory
+ *     mode=, uid=, gid=    of the root directory
+ *     share=     the sharing domain of new guests: alone (the default), never,
+ *                or a number; see P2M_SHARE_DOMAIN
+ *   umount fails with EBUSY while a file is open or mapped.
+ *
+ *   ftruncate(2), truncate(2)
+ *     Make the guest larger or smaller.  Frames past the new end are discarded,
+ *     and a touch of them raises SIGBUS.  A foreign mapping keeps its pages.  A
+ *     call that fails has not changed the size; but frames past the new end may
+ *     have been discarded.
+ *     EINVAL     the size is not a multiple of 4096
+ *     EFBIG      it is more than P2M_MAX_GFNS frames
+ *     ENOSPC     the mount's size does not allow it
+ *     EBUSY      the new end is in a page of 2 MB that somebody references
+ *     EINTR      a signal came first
+ *     ENOMEM     no memory to make 512 pages of the one that the new end is in
+ *
+ *   fallocate(2)
+ *     Without a mode: give pages to the frames that have none, and make the
+ *     file longer if needed (not with FALLOC_FL_KEEP_SIZE).
+ *     With FALLOC_FL_PUNCH_HOLE: P2M_DISCARD of the whole frames, and zeros for
+ *     parts of frames.  A balloon, free page reporting and virtio-mem do this.
+ *     EOPNOTSUPP another mode
+ *     ENOSPC     as for ftruncate; or the pool of populate-on-demand is empty
+ *     EINTR      a signal came first; what was done need not be done again
+ *     ENOMEM     no memory
+ *
+ *   read(2), write(2), and all that is made of them
+ *     To read frames that have nothing gives zeros, and allocates nothing.  To
+ *     read what is in the store leaves it there; what a pager has it is asked
+ *     for.  A write past the end makes the file longer; its end must then be a
+ *     multiple of 4096 (EINVAL).
+ *     EIO        the contents are lost, or cannot be read
+ *
+ *   lseek(2)
+ *     SEEK_DATA and SEEK_HOLE know frames that have nothing, or wait to be
+ *     populated on demand, as holes.
+ *
+ *   ioctl(2) with FICLONE or FICLONERANGE; cp --reflink=always
+ *     The other guest gets these frames, and both share the pages until one of
+ *     them writes.  No page is copied, unless somebody references it.  What is
+ *     in the store comes back first.  The guests may run; for a clone of one
+ *     instant, stop them.  The clone comes into the sharing domain of its
+ *     source.
+ *     EXDEV      the clone has frames that it shares in another domain; or the
+ *                files are not in the same mount
+ *     EPERM      one of them is P2M_DOMAIN_NEVER
+ *     EIO        a frame of the source is broken
+ *     EINVAL     the range is not of whole frames
+ *     ENOSPC, ENOMEM, EINTR    as above
+ *
+ *   mmap(2)
+ *     As for the device, but the size stays: a touch past the end raises
+ *     SIGBUS.
+ *     EINVAL     MAP_PRIVATE was asked for.  Its copies would be pages that the
+ *                map does not know
+ *
+ *   stat(2)
+ *     The blocks are what the guest has in memory: pages and stored contents.
+ *
+ *   FOR CONTROL
+ *     open(2) with access mode 3 (O_WRONLY | O_RDWR) gives a descriptor for all
+ *     calls, and for the pager's read(2) and poll(2).  It cannot map the guest.
+ *     The caller needs the permissions to read and to write, and must be the
+ *     file's owner or have CAP_FOWNER (EPERM).  /proc/PID/fd/N can be opened
+ *     so, too, also if the file has no name.
+ */
 
 /*
  * PAGING
