@@ -29,6 +29,7 @@
 #include "sharing.h"
 #include "store.h"
 #include "walk.h"
+#include "zero.h"
 
 static bool p2m_discard_is_past_end(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -62,6 +63,7 @@ static void p2m_discard_entry(struct p2m_guest *guest, unsigned long gfn,
 
 	new = p2m_clean_entry(p2m_retype_entry(entry, pool ? p2m_pod :
 							     p2m_mmio_dm));
+	new.val &= ~P2M_Z;
 	if (guest->log_dirty && !p2m_discard_is_past_end(guest, gfn))
 		new = p2m_dirty_entry(new);
 	p2m_change_entry(guest, gfn, new);
@@ -74,6 +76,8 @@ static void p2m_discard_entry(struct p2m_guest *guest, unsigned long gfn,
 		p2m_store_free(guest, gfn);
 	if (pool)
 		p2m_pool_give(&guest->pool, 1L << order);
+	/* Past the end zeros may be mapped. */
+	p2m_zero_unmap(guest, gfn, entry);
 	/* Tasks may wait for its pager. */
 	p2m_pager_cancel(guest, gfn);
 }

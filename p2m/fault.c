@@ -26,6 +26,7 @@
 #include "sharing.h"
 #include "store.h"
 #include "walk.h"
+#include "zero.h"
 
 #define CREATE_TRACE_POINTS
 #include "trace.h"
@@ -57,15 +58,16 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 			     unsigned int touch)
 {
-	struct p2m_entry entry;
+	struct p2m_entry was = p2m_get_entry(&guest->map, gfn), entry;
 	struct page *page;
 	int err;
 
 	if (touch & P2M_TOUCH_HUGE && !p2m_huge_populate(guest, gfn)) {
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
+		p2m_zero_unmap(guest, gfn, was);
 		return 0;
 	}
-	/* After a discard the chunk may be one entry, which is only dirty. */
+	/* A chunk with nothing may be one entry, because it is dirty or read. */
 	err = p2m_huge_split(guest, gfn);
 	if (err)
 		return err;
@@ -82,13 +84,19 @@ static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 		return err;
 	}
 	p2m_count_event(guest, zeroed);
+	p2m_zero_unmap(guest, gfn, was);
 	return 0;
 }
 
 static int p2m_touch_pod(struct p2m_guest *guest, unsigned long gfn,
 			 unsigned int touch)
 {
-	return p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
+	struct p2m_entry was = p2m_get_entry(&guest->map, gfn);
+	int err = p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
+
+	if (!err)
+		p2m_zero_unmap(guest, gfn, was);
+	return err;
 }
 
 /* The frame was nominated, and is touched: so it is not evicted. */
@@ -229,8 +237,7 @@ static int p2m_populate_held(struct p2m_guest *guest, unsigned long *gfn,
 
 	for (; *gfn < end; ++*gfn) {
 		entry = p2m_get_entry(&guest->map, *gfn);
-		if (p2m_entry_type(entry) == p2m_mmio_dm ||
-		    p2m_entry_type(entry) == p2m_pod)
+		if (p2m_type_is_hole(p2m_entry_type(entry)))
 			err = p2m_make_touchable(guest, *gfn,
 						 whole ? P2M_TOUCH_HUGE : 0);
 		if (err)
@@ -321,6 +328,22 @@ static unsigned int p2m_fault_touch(struct vm_fault *vmf)
 	return touch;
 }
 
+/* A read of a frame that has nothing: is there a page of zeros for it? */
+static bool p2m_fault_zero(struct vm_fault *vmf, struct p2m_guest *guest,
+			   struct p2m_entry entry, struct page **page)
+{
+	enum p2m_type type = p2m_entry_type(entry);
+
+	/* mlock(2) asks for pages by reading. */
+	if (vmf->flags & FAULT_FLAG_WRITE || !p2m_type_is_hole(type) ||
+	    vmf->vma->vm_flags & VM_LOCKED ||
+	    vmf->pgoff >= atomic_long_read(&guest->gfns))
+		return false;
+	return p2m_zero_map(guest, vmf->pgoff,
+			    p2m_fault_huge(vmf) &&
+			    pmd_none(READ_ONCE(*vmf->pmd)), page);
+}
+
 /*
  * The frame is held.  After 0 its page is locked and in @vmf, and the fault
  * returns @result.
@@ -330,11 +353,13 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, vmf->pgoff);
 	enum p2m_type type = p2m_entry_type(entry);
-	struct page *page;
-	int err;
+	struct page *page = NULL;
+	int err = 0;
 
-	err = p2m_make_touchable(guest, vmf->pgoff, p2m_fault_touch(vmf));
-	if (!err) {
+	if (!p2m_fault_zero(vmf, guest, entry, &page))
+		err = p2m_make_touchable(guest, vmf->pgoff,
+					 p2m_fault_touch(vmf));
+	if (!err && !page) {
 		/* If there is a page table, 4 KB are mapped. */
 		if (pmd_none(READ_ONCE(*vmf->pmd)))
 			p2m_check_poison_2m(guest, vmf->pgoff);
@@ -597,6 +622,8 @@ static int p2m_hold_and_make_writable(struct p2m_guest *guest,
 	err = p2m_check_poison(guest, gfn);
 	if (!err)
 		err = p2m_make_writable(guest, gfn);
+	/* If zeros were mapped, the touch comes again, and finds a page. */
+	p2m_zero_forget(guest, gfn);
 	p2m_unhold(&hold);
 	return err;
 }

@@ -260,9 +260,7 @@ out:
 
 static bool p2m_is_hole(struct p2m_entry entry)
 {
-	enum p2m_type type = p2m_entry_type(entry);
-
-	return type == p2m_mmio_dm || type == p2m_pod;
+	return p2m_type_is_hole(p2m_entry_type(entry));
 }
 
 /* The next frame from @gfn that is a hole, or is none; or @end; or -errno. */

@@ -33,10 +33,10 @@
 /**
  * p2m_huge_populate() - give an empty chunk a zero page of 2 MB
  * @guest: the guest
- * @gfn: a frame of the chunk
+ * @gfn: a frame of the chunk, of type mmio_dm
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EEXIST if the chunk has entries, or the guest ends in it; -ENOMEM
+ * Return: 0; -EEXIST if the chunk has 512 entries, or the guest ends in it; -ENOMEM
  * if there is no such page, which is nothing unusual.
  */
 int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
@@ -46,7 +46,8 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 	int err;
 
 	if (first + P2M_CHUNK_GFNS > atomic_long_read(&guest->gfns) ||
-	    p2m_has_chunk(guest, first))
+	    (p2m_has_chunk(guest, first) &&
+	     !p2m_entry_order(p2m_get_entry(&guest->map, first))))
 		return -EEXIST;
 	page = p2m_huge_alloc(__GFP_ZERO);
 	if (!page)

@@ -6,13 +6,14 @@
  * leaf of level 0 maps a frame.  A leaf of level 1 maps 2 MB:
  *
  *	 63 58 57 56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
- *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
- *	|  0  |G |S | type |       pfn        |  0  |D|0|PS| 0  |X|W|R|
- *	+-----+--+--+------+------------------+-----+-+-+--+----+-+-+-+
+ *	+-----+--+--+------+------------------+--+--+-+-+--+----+-+-+-+
+ *	|  0  |G |S | type |       pfn        |0 |Z |D|0|PS| 0  |X|W|R|
+ *	+-----+--+--+------+------------------+--+--+-+-+--+----+-+-+-+
  *
  * R, W, X: what the guest may do; this follows from the type.  PS: the entry
  * maps 2 MB.  D: the frame was written since log-dirty last looked, whatever
- * its type is now.  S, G: the store, the pager, or both have the contents of a
+ * its type is now.  Z: the frame has nothing, and zeros may be mapped there: see
+ * zero.c.  S, G: the store, the pager, or both have the contents of a
  * frame of type paged or paging_in; if none has, they are lost.  These types
  * have no page.  If the pager has the contents, the place of the pfn has the
  * number of the eviction.  Hardware ignores the bits of the type.  An entry of
@@ -39,6 +40,7 @@
 #define P2M_RWX			(P2M_R | P2M_W | P2M_X)
 #define P2M_PS			0x80ULL
 #define P2M_D			0x200ULL
+#define P2M_Z			0x400ULL
 #define P2M_PFN_SHIFT		12
 #define P2M_PFN_MASK		0x000ffffffffff000ULL
 #define P2M_TYPE_SHIFT		52
@@ -143,6 +145,12 @@ static inline struct p2m_entry p2m_clean_entry(struct p2m_entry entry)
 	return (struct p2m_entry){ entry.val & ~P2M_D };
 }
 
+/* A frame of this type has nothing, and may get a page. */
+static inline bool p2m_type_is_hole(enum p2m_type type)
+{
+	return type == p2m_mmio_dm || type == p2m_pod;
+}
+
 /* What the guest may do: bits of P2M_RWX; 0 if the type has no page */
 extern const u64 p2m_type_access[];
 
@@ -162,7 +170,7 @@ static inline struct p2m_entry p2m_make_entry(enum p2m_type type,
 /*
  * The entry with another type, and the same order and dirtiness.  Its page
  * stays if the new type has one.  Where its contents are, and the number, stay
- * if the new type has them elsewhere.
+ * if the new type has them elsewhere.  Z stays if the new type has nothing.
  */
 static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
 						enum p2m_type type)
@@ -174,6 +182,8 @@ static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
 		new.val |= entry.val & P2M_PFN_MASK;
 	else if (type == p2m_paged || type == p2m_paging_in)
 		new.val |= entry.val & (P2M_WHERE | P2M_PFN_MASK);
+	else if (p2m_type_is_hole(type))
+		new.val |= entry.val & P2M_Z;
 	return new;
 }
 

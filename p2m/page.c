@@ -191,12 +191,17 @@ bool p2m_pages_poisoned(struct page *page, unsigned int order)
 	return false;
 }
 
-/*
- * Unmap frames from every VMM and, through its notifiers, from KVM.  The next
- * touch is a fault.  This takes KVM's mmu_lock, so do many at once.
+/**
+ * p2m_zap() - unmap frames from every VMM and, through its notifiers, from KVM
+ * @guest: the guest
+ * @gfn: first frame
+ * @nr: how many
+ *
+ * The next touch is a fault.  This takes KVM's mmu_lock, so do many at once.
+ *
+ * Context: process context, holding the frames; may sleep.
  */
-static void p2m_zap(struct p2m_guest *guest, unsigned long gfn,
-		    unsigned long nr)
+void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr)
 {
 	unmap_mapping_range(guest->inode->i_mapping,
 			    (loff_t)gfn << PAGE_SHIFT,

@@ -16,6 +16,7 @@ bool p2m_page_is_zero(struct page *page);
 void p2m_pages_free(struct page *page, unsigned int order);
 int p2m_page_copy(struct page *to, struct page *from);
 bool p2m_pages_poisoned(struct page *page, unsigned int order);
+void p2m_zap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
 void p2m_unmap(struct p2m_guest *guest, unsigned long gfn, unsigned long nr);
 bool p2m_pick(struct p2m_guest *guest, unsigned long gfn);
 unsigned long p2m_take(struct p2m_guest *guest, unsigned long gfn,

@@ -557,19 +557,22 @@ bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn)
 static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,
 			      unsigned long end)
 {
-	struct p2m_entry pod = p2m_make_entry(p2m_pod, NULL);
-	unsigned long i;
+	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	int err = 0;
 
-	if (p2m_entry_order(p2m_get_entry(&guest->map, gfn)))
-		return 0;
-	if (end - gfn == P2M_CHUNK_GFNS &&
-	    p2m_next_chunk(&guest->map, gfn, end) == end)
-		return p2m_set_entry(&guest->map, gfn, P2M_2M, pod);
-
-	for (i = gfn; i < end && !err; i++)
-		if (!p2m_get_entry(&guest->map, i).val)
-			err = p2m_set_entry(&guest->map, i, P2M_4K, pod);
+	if (p2m_entry_order(entry) || (end - gfn == P2M_CHUNK_GFNS &&
+				       !p2m_has_chunk(guest, gfn))) {
+		if (p2m_entry_type(entry) != p2m_mmio_dm)
+			return 0;
+		return p2m_set_entry(&guest->map, gfn, P2M_2M,
+				     p2m_retype_entry(entry, p2m_pod));
+	}
+	for (; gfn < end && !err; gfn++) {
+		entry = p2m_get_entry(&guest->map, gfn);
+		if (p2m_entry_type(entry) == p2m_mmio_dm)
+			err = p2m_set_entry(&guest->map, gfn, P2M_4K,
+					    p2m_retype_entry(entry, p2m_pod));
+	}
 	return err;
 }
 
@@ -577,13 +580,12 @@ static int p2m_pod_mark_chunk(struct p2m_guest *guest, unsigned long gfn,
 static void p2m_pod_unmark(struct p2m_guest *guest, unsigned long gfn,
 			   unsigned long end)
 {
-	struct p2m_entry none = {}, entry;
+	struct p2m_entry entry;
 
 	p2m_for_each_entry(&guest->map, gfn, entry, end) {
 		/* It has an entry of this order, so this cannot fail. */
 		if (p2m_entry_type(entry) == p2m_pod)
-			p2m_set_entry(&guest->map, gfn, p2m_entry_order(entry),
-				      none);
+			p2m_change_type(guest, gfn, p2m_mmio_dm);
 		cond_resched();
 	}
 }

@@ -45,6 +45,7 @@
 #include "sharing.h"
 #include "trace.h"
 #include "walk.h"
+#include "zero.h"
 
 /* Sharers that a page can have */
 #define P2M_MAX_SHARERS		(1U << 16)
@@ -487,6 +488,7 @@ int p2m_share_give(struct p2m_guest *guest, unsigned long gfn,
 	if (guest->log_dirty)
 		p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
 	p2m_give_shared(guest, gfn, shared);
+	p2m_zero_unmap(guest, gfn, entry);
 	return 0;
 }
 

@@ -227,6 +227,13 @@ TEST_F(fs, a_write_past_the_end_makes_the_file_longer)
 	EXPECT_EQ(0, pread(self->mem.fd, page, 5, SIZE + sizeof(page)));
 }
 
+/* Linux does not lock mappings that cannot grow, as those of /dev/p2m. */
+TEST_F(fs, memory_that_is_locked_has_pages)
+{
+	ASSERT_EQ(0, mlock(self->mem.hva, 16 * P2M_PAGE_SIZE));
+	EXPECT_EQ(16, p2m_totals().pages);
+}
+
 /* ---- Holes ---------------------------------------------------------- */
 
 static off_t seek(int fd, u64 gfn, int whence)
