@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The ioctls of p2m/uapi/p2m.h, and access to the guest of another process.
+"""The ioctls of p2m/uapi/p2m.h, and access to the guests of other processes.
 
     for guest in p2m.guests_of(pid):
         print(guest.stats()["resident"])
+
+A guest is a descriptor of /dev/p2m, or a file of a p2m file system.
 
 It imports little on purpose: Python starts slowly in an emulated CPU.
 """
@@ -16,7 +18,15 @@ import struct
 import time
 
 DEVICE = "/dev/p2m"
+FS_TYPE = "p2m"
+FS_MAGIC = 0x70326d21
 FRAME = 4096
+
+# The access mode for control: see open(2)
+O_CONTROL = os.O_RDWR | os.O_WRONLY
+
+# Where libvirt has the number of a domain's process
+DOMAIN_PID = "/run/libvirt/qemu/%s.pid"
 
 P2M_GET_INFO = 0xB200
 P2M_GET_STATS = 0xB201
@@ -113,24 +123,30 @@ def mib(frames):
     return frames * FRAME / (1 << 20)
 
 
-def _syscall(number, *args):
+def _libc(function, *args):
     libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(number, *map(ctypes.c_long, args))
+    result = getattr(libc, function)(*args)
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
     return result
 
 
+def _syscall(number, *args):
+    return _libc("syscall", number, *map(ctypes.c_long, args))
+
+
 class Guest:
     """A guest, through a descriptor of its open file.
 
-    Close it: the guest lives until then.
+    pid is the process that has the guest, or None if no process was looked for
+    or found.  path is the guest's file.  Close it: the guest lives until then.
     """
 
-    def __init__(self, pid, fd):
+    def __init__(self, pid, fd, path):
         self.pid = pid
         self.fd = fd
+        self.path = path
         try:
             self.number = self.info()["guest"]
         except OSError:
@@ -146,7 +162,14 @@ class Guest:
         data = bytearray(struct.pack(
             layout, struct.calcsize(layout), flags,
             *(values.get(field, 0) for field in fields)))
-        fcntl.ioctl(self.fd, command, data)
+        try:
+            fcntl.ioctl(self.fd, command, data)
+        except PermissionError:
+            # These two know other reasons.
+            if command in (P2M_SHARE_DOMAIN, P2M_SHARE_SCAN):
+                raise
+            raise NoPermission("guest %d: only root may control a guest of %s"
+                               % (self.number, self.path)) from None
         return dict(zip(fields, struct.unpack(layout, data)[2:]))
 
     def info(self):
@@ -264,18 +287,30 @@ def device_number():
     return device.st_rdev
 
 
-def _descriptors(pid, device):
-    """The descriptors of a process that are open files of the device."""
-    folder = "/proc/%d/fd" % pid
-    found = []
-    for name in os.listdir(folder):
-        try:
-            file = os.stat("%s/%s" % (folder, name))
-        except OSError:
-            continue            # closed meanwhile, or not accessible
-        if stat.S_ISCHR(file.st_mode) and file.st_rdev == device:
-            found.append(int(name))
-    return sorted(found)
+def _is_on_p2m(fd):
+    """Whether a descriptor, O_PATH will do, is on a p2m file system."""
+    statfs = ctypes.create_string_buffer(256)
+    try:
+        _libc("fstatfs", fd, statfs)
+    except OSError:
+        return False            # as some network file systems
+    return ctypes.c_long.from_buffer(statfs).value == FS_MAGIC
+
+
+def _open_control(path):
+    """Open a guest's file for control; None if it is no guest's file.
+
+    Anything else is not opened: that could do something, or wait.  The answer
+    does not depend on where, or whether, the file system is mounted.
+    """
+    file = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        # This descriptor goes on meaning the same file.
+        if not stat.S_ISREG(os.fstat(file).st_mode) or not _is_on_p2m(file):
+            return None
+        return os.open("/proc/self/fd/%d" % file, O_CONTROL | os.O_CLOEXEC)
+    finally:
+        os.close(file)
 
 
 def _take(pid, number):
@@ -292,41 +327,131 @@ def _take(pid, number):
         raise
 
 
+def _mappings(pid):
+    """Names in map_files of the process's shared mappings; root can use it."""
+    if os.geteuid():
+        return
+    with open("/proc/%d/maps" % pid, errors="replace") as maps:
+        for line in maps:
+            where, flags, _, device = line.split(None, 4)[:4]
+            # A file system without a disk has major number 0.
+            if flags[3] == "s" and device.startswith("00:"):
+                yield "map_files/%x-%x" % tuple(int(address, 16) for address
+                                                in where.split("-"))
+
+
+def _take_all(pid, device):
+    """Descriptors of a process's guests, with the paths of their files.
+
+    A guest may come more than once.
+    """
+    folder = "/proc/%d/" % pid
+    names = ["fd/%d" % number for number in
+             sorted(map(int, os.listdir(folder + "fd")))]
+    for name in (*names, *_mappings(pid)):
+        try:
+            path = os.readlink(folder + name)
+            file = os.stat(folder + name)
+        except OSError:
+            continue            # closed meanwhile, or not accessible
+        fd = None
+        if stat.S_ISREG(file.st_mode):
+            fd = _open_control(folder + name)
+        elif stat.S_ISCHR(file.st_mode) and file.st_rdev == device and \
+                name.startswith("fd/"):
+            # To open the device would make another guest.
+            fd = _take(pid, int(name[3:]))
+        if fd is not None:
+            yield fd, path
+
+
 def guests_of(pid):
     """All guests of a process, by number; an Error if there is none."""
     device = device_number()
     guests = {}
     try:
-        for number in _descriptors(pid, device):
-            guest = Guest(pid, _take(pid, number))
+        for fd, path in _take_all(pid, device):
+            guest = Guest(pid, fd, path)
             if guest.number in guests:
-                guest.close()   # a duplicate descriptor
+                guest.close()   # a duplicate descriptor, or a mapping
             else:
                 guests[guest.number] = guest
     except OSError as error:
+        for guest in guests.values():
+            guest.close()
         if error.errno in (errno.ENOENT, errno.ESRCH):
             raise NoProcess("there is no process %d" % pid) from None
-        if error.errno in (errno.EPERM, errno.EACCES):
-            raise NoPermission("no permission for process %d: to page its"
-                               " guest you must be allowed to trace it"
-                               " (ptrace); be its user, or root" %
+        if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+            raise NoPermission("no permission for process %d: you must be"
+                               " allowed to trace it (ptrace), and own the"
+                               " file of its guest; or be root" %
                                pid) from None
         raise
     if not guests:
-        raise NoGuest("process %d has no guest on %s" % (pid, DEVICE))
+        raise NoGuest("process %d has no guest" % pid)
     return [guests[number] for number in sorted(guests)]
 
 
-def guest_of(pid, number=None):
-    """The one guest of a process, or the one with that number."""
-    guests = guests_of(pid)
+def guest_at(path):
+    """The guest whose file has this path."""
+    try:
+        fd = _open_control(path)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            raise NoProcess("there is no file %s" % path) from None
+        if error.errno in (errno.EPERM, errno.EACCES, errno.EROFS):
+            raise NoPermission("no permission for %s: own it, or be root" %
+                               path) from None
+        raise
+    if fd is None:
+        raise NoGuest("%s is no guest: a guest is a regular file of a p2m file"
+                      " system" % path)
+    return Guest(None, fd, path)
+
+
+def pid_of_domain(name):
+    """The process of a libvirt domain that runs."""
+    path = DOMAIN_PID % name
+    try:
+        with open(path) as file:
+            return int(file.read())
+    except FileNotFoundError:
+        raise NoProcess("there is no libvirt domain %s that runs: there is no"
+                        " %s" % (name, path)) from None
+    except PermissionError:
+        raise NoPermission("no permission for %s: be root" % path) from None
+    except ValueError:
+        raise NoProcess("%s has no process number" % path) from None
+
+
+def _guests_and_name(who):
+    """The guests of a process, a path or a domain, and words for who it is."""
+    if isinstance(who, int):
+        return guests_of(who), "process %d" % who
+    if "/" in who:
+        return [guest_at(who)], who
+    pid = pid_of_domain(who)
+    return guests_of(pid), "domain %s, process %d," % (who, pid)
+
+
+def guests_at(who):
+    """All guests of a process, a path or a domain.
+
+    who is the number of a process; else a path, if it has a slash; else the
+    name of a libvirt domain.
+    """
+    return _guests_and_name(who)[0]
+
+
+def guest_of(who, number=None):
+    """The one guest of guests_at(who), or the one with that number."""
+    guests, name = _guests_and_name(who)
+    numbers = ", ".join(str(guest.number) for guest in guests)
     if number is None and len(guests) > 1:
         for guest in guests:
             guest.close()
-        raise ManyGuests("process %d has several guests: choose one with"
-                         " --guest (%s)" %
-                         (pid, ", ".join(str(guest.number)
-                                         for guest in guests)))
+        raise ManyGuests("%s has several guests: choose one with --guest (%s)"
+                         % (name, numbers))
     chosen = None
     for guest in guests:
         if number in (None, guest.number):
@@ -334,19 +459,57 @@ def guest_of(pid, number=None):
         else:
             guest.close()
     if chosen is None:
-        raise NoGuest("process %d has no guest %d, but %s" %
-                      (pid, number, ", ".join(str(guest.number)
-                                              for guest in guests)))
+        raise NoGuest("%s has no guest %d, but %s" % (name, number, numbers))
     return chosen
 
 
-def all_guests():
-    """All guests of all other processes.
+def _unescaped(text):
+    """A path of mountinfo, which has octal numbers for some characters."""
+    first, *others = text.split("\\")
+    return first + "".join(chr(int(part[:3], 8)) + part[3:]
+                           for part in others)
 
-    Also returns how many processes we may not look into.
+
+def mount_points():
+    """The directories where p2m file systems are mounted."""
+    with open("/proc/self/mountinfo", errors="surrogateescape") as mounts:
+        for line in mounts:
+            mount, _, system = line.partition(" - ")
+            if system.split()[0] == FS_TYPE:
+                yield _unescaped(mount.split()[4])
+
+
+def _named_guests():
+    """The guests that have a name in a file system.
+
+    A guest may come more than once.  Also returns how many files we may not
+    open.
+    """
+    found, hidden = [], 0
+    for top in mount_points():
+        for folder, _, names in os.walk(top):
+            for name in names:
+                path = os.path.join(folder, name)
+                try:
+                    fd = _open_control(path)
+                except FileNotFoundError:
+                    continue    # removed meanwhile
+                except OSError:
+                    hidden += 1
+                    continue
+                if fd is not None:
+                    found.append(Guest(None, fd, path))
+    return found, hidden
+
+
+def all_guests():
+    """All guests of all other processes, and then those of none.
+
+    A guest of several processes comes once for each.  Also returns a dictionary
+    with how many processes and files we may not look into.
     """
     device_number()
-    found, hidden = [], 0
+    found, processes = [], 0
     for name in os.listdir("/proc"):
         if name.isdigit() and int(name) != os.getpid():
             try:
@@ -354,11 +517,23 @@ def all_guests():
             except (NoProcess, NoGuest):
                 continue        # it is gone meanwhile, or has no guest
             except NoPermission:
-                hidden += 1
-    return sorted(found, key=lambda guest: (guest.pid, guest.number)), hidden
+                processes += 1
+    found.sort(key=lambda guest: (guest.pid, guest.number))
+    numbers = {guest.number for guest in found}
+    named, files = _named_guests()
+    for guest in sorted(named, key=lambda guest: guest.number):
+        if guest.number in numbers:
+            guest.close()
+        else:
+            numbers.add(guest.number)
+            found.append(guest)
+    return found, {"processes_not_looked_into": processes,
+                   "files_not_looked_into": files}
 
 
 def command_of(pid):
+    if pid is None:
+        return None
     try:
         with open("/proc/%d/comm" % pid) as file:
             return file.read().strip()
