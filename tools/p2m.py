@@ -34,6 +34,7 @@ P2M_AUDIT = 0xB202
 P2M_PAGE_OUT = 0xB210
 P2M_PAGE_IN = 0xB211
 P2M_COLLAPSE = 0xB212
+P2M_DISCARD = 0xB213
 P2M_UNSHARE = 0xB232
 P2M_SHARE_SCAN = 0xB233
 P2M_SHARE_DOMAIN = 0xB234
@@ -63,7 +64,7 @@ STATS = ("resident", "paged", "faults", "zeroed", "paged_out", "paged_in",
          "busy", "retries", "lock_waits", "lock_deadlocks", "shattered",
          "collapsed", "merged", "unshared", "pod_populated", "pod_swept",
          "pod_exhausted", "dirtied", "events", "foreign", "shared",
-         "pod_looked", "broken")
+         "pod_looked", "broken", "discarded")
 RANGE = ("gfn", "nr", "max", "next", "done", "busy")
 AUDIT = ("errors", "pages", *TYPES,
          *("type%d" % n for n in range(len(TYPES), 16)))
@@ -178,12 +179,11 @@ class Guest:
     def stats(self):
         return self.call(P2M_GET_STATS, STATS)
 
-    def _over(self, end, call):
-        """Do call(gfn) from frame 0 to the end, a part at a time.
+    def _over(self, end, call, gfn=0):
+        """Do call(gfn) from a frame to the end, a part at a time.
 
         Yields the result of each call.
         """
-        gfn = 0
         while gfn < end:
             part = call(gfn)
             if part["next"] <= gfn:
@@ -210,6 +210,23 @@ class Guest:
             yield done, busy
             if limit and done >= limit:
                 break
+
+    def discard(self, gfn, nr, step=2048):
+        """Forget what frames contain.
+
+        Yields (done, busy) on the way.
+        """
+        gfns = self.info()["gfns"]
+        if gfn + nr > gfns:
+            raise Error("guest %d has %d frames: there is no frame %#x" %
+                        (self.number, gfns, max(gfn, gfns)))
+        done = busy = 0
+        for part in self._over(gfn + nr, lambda first: self.call(
+                P2M_DISCARD, RANGE, gfn=first, nr=gfn + nr - first,
+                max=step), gfn):
+            done += part["done"]
+            busy += part["busy"]
+            yield done, busy
 
     def scan(self, step=2048):
         """Merge frames that are equal; yields the result of each part."""
