@@ -74,6 +74,8 @@ POD = ("target", "populated", "entries", "exhausted")
 DIRTY = ("gfn", "nr", "bitmap", "next", "dirty", "busy")
 FOREIGN = ("gfn", "nr", "fd")
 
+MS_SAFE = 2 | 4 | 8             # nosuid, nodev, noexec
+
 SYS_PIDFD_OPEN = 434
 SYS_PIDFD_GETFD = 438
 
@@ -546,6 +548,32 @@ def all_guests():
             found.append(guest)
     return found, {"processes_not_looked_into": processes,
                    "files_not_looked_into": files}
+
+
+def mount(folder, options):
+    """Mount a file system; False if the directory has one already.
+
+    options is a dictionary of its options.  The kernel loads kvm_p2m.ko for
+    it.
+    """
+    try:
+        os.makedirs(folder, exist_ok=True)
+        if os.path.realpath(folder) in mount_points():
+            return False
+        _libc("mount", b"none", os.fsencode(folder), FS_TYPE.encode(),
+              ctypes.c_ulong(MS_SAFE), ",".join(
+                  "%s=%s" % option for option in options.items()).encode())
+    except PermissionError:
+        raise NoPermission("no permission to mount at %s: be root" %
+                           folder) from None
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            raise NoModule("the kernel has no file system p2m: load"
+                           " p2m_rangelock.ko, then kvm_p2m.ko") from None
+        if error.errno == errno.EINVAL:
+            raise Error("the kernel refuses these options: see dmesg") from None
+        raise
+    return True
 
 
 def command_of(pid):
