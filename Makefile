@@ -11,6 +11,8 @@ PREFIX ?= /usr/local
 INSTALL_MOD_PATH ?= $(DESTDIR)
 export INSTALL_MOD_PATH
 TOOLS = $(DESTDIR)$(PREFIX)/lib/p2m_rangelock
+# systemd and udev look in /usr/local/lib and /usr/lib.
+SYSTEM = $(DESTDIR)$(PREFIX)/lib
 
 all: modules
 
@@ -58,7 +60,9 @@ help:
 #|
 #|   make              build p2m_rangelock.ko and kvm_p2m.ko, here
 #|   make install      as root: install both modules; p2mctl, p2mtop and
-#|                     p2mpager in PREFIX/sbin; and the manuals
+#|                     p2mpager in PREFIX/sbin; the manuals; and for systemd
+#|                     in PREFIX/lib: kvm_p2m.ko is loaded at every start, group
+#|                     kvm may use /dev/p2m, and run-p2m.mount can be enabled
 #|   make modules_install   as root: the modules alone
 #|   make clean        remove what was built
 #|
@@ -118,6 +122,11 @@ install: modules_install
 	done
 	install -m 644 tools/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 p2m/uapi/p2m.h $(DESTDIR)$(PREFIX)/include/linux
+	install -d $(SYSTEM)/systemd/system $(SYSTEM)/modules-load.d \
+		$(SYSTEM)/udev/rules.d
+	install -m 644 tools/system/run-p2m.mount $(SYSTEM)/systemd/system
+	install -m 644 tools/system/kvm_p2m.conf $(SYSTEM)/modules-load.d
+	install -m 644 tools/system/60-p2m.rules $(SYSTEM)/udev/rules.d
 
 demo demo-host bench-boot bench-guest: setup
 	@scripts/$@
