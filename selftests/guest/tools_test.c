@@ -3,6 +3,7 @@
  * Another process runs guests.  p2mctl, p2mtop and pager must work on them as
  * their manuals say.
  */
+#include <fcntl.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
@@ -33,6 +34,7 @@
 #define USAGE		2
 #define NO_PROCESS	4
 #define NO_GUEST	5
+#define NO_PERMISSION	6
 #define SEVERAL		8
 
 static char said[1 << 18];
@@ -84,21 +86,50 @@ static void guest_write(u64 tag, u64 vcpu, u64 nr)
 	}
 }
 
+/* Open and map the file, and keep so many descriptors of it. */
+static void open_file(struct p2m_mem *mem, const char *path, int descriptors)
+{
+	mem->fd = open(path, O_RDWR | O_CREAT, 0600);
+	TEST_ASSERT(mem->fd >= 0, "open %s", path);
+	TEST_ASSERT(!ftruncate(mem->fd, SIZE * P2M_PAGE_SIZE), "ftruncate");
+	mem->hva = p2m_map(mem->fd, 0, SIZE);
+	mem->nr = SIZE;
+	mem->tag = 1;
+	if (!descriptors)
+		close(mem->fd);
+	while (--descriptors > 0)
+		TEST_ASSERT(dup(mem->fd) >= 0, "dup");
+}
+
+/*
+ * What memory a VMM has: that of @nr guests of /dev/p2m; or the file @path, of
+ * which it keeps @descriptors
+ */
+struct memory {
+	int nr;
+	const char *path;
+	int descriptors;
+};
+
 /*
  * The VMM fills the memory of its guests, all with the same contents, and
  * answers with a byte.  Then, for each byte that it gets, it lets the guests
  * write, and answers.
  */
-static void be_vmm(int nr, int in, int out)
+static void be_vmm(const struct memory *memory, int in, int out)
 {
 	struct p2m_mem mem[MAX_GUESTS];
 	struct p2m_vm vm[MAX_GUESTS];
+	int nr = memory->nr;
 	char byte;
 	u64 gfn;
 	int i;
 
 	for (i = 0; i < nr; i++) {
-		p2m_mem_open(&mem[i], SIZE);
+		if (memory->path)
+			open_file(&mem[i], memory->path, memory->descriptors);
+		else
+			p2m_mem_open(&mem[i], SIZE);
 		for (gfn = 0; gfn < SIZE; gfn++)
 			memset(p2m_page(&mem[i], gfn),
 			       gfn % 2 ? 0 : 'a' + gfn / 2 % 26, P2M_PAGE_SIZE);
@@ -128,7 +159,7 @@ static void wait_for_vmm(struct vmm *vmm)
 	TEST_ASSERT(read(vmm->from, &byte, 1) == 1, "the VMM has gone");
 }
 
-static void start_vmm(struct vmm *vmm, int nr)
+static void start_vmm_on(struct vmm *vmm, const struct memory *memory)
 {
 	int to[2], from[2];
 
@@ -137,13 +168,20 @@ static void start_vmm(struct vmm *vmm, int nr)
 	if (!vmm->pid) {
 		close(to[1]);
 		close(from[0]);
-		be_vmm(nr, to[0], from[1]);
+		be_vmm(memory, to[0], from[1]);
 	}
 	close(to[0]);
 	close(from[1]);
 	vmm->to = to[1];
 	vmm->from = from[0];
 	wait_for_vmm(vmm);
+}
+
+static void start_vmm(struct vmm *vmm, int nr)
+{
+	struct memory memory = { .nr = nr };
+
+	start_vmm_on(vmm, &memory);
 }
 
 static void let_write(struct vmm *vmm)
@@ -220,7 +258,8 @@ TEST_F(tools, page_out_and_page_in_move_as_many_as_they_say)
 TEST_F_TIMEOUT(tools, wrong_usage_is_told_and_changes_nothing, 120)
 {
 	static const char * const wrong[] = {
-		"paint", "list 1", "page-out", "page-out 1 2", "page-out x",
+		"paint", "list 1", "page-out", "page-out 1 2", "discard 1",
+		"mount --size big",
 		"page-out 1 --pages", "page-out 1 --pages x",
 		"page-out 1 --pages 0",
 		"page-out 1 --pages 1 --percent 1", "page-out 1 --percent 101",
@@ -248,6 +287,11 @@ TEST_F(tools, what_is_not_there_has_exit_codes_of_its_own)
 	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d", getpid()));
 	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out %d --guest 999999",
 				self->vmm.pid));
+	EXPECT_EQ(NO_PROCESS, run(P2MCTL "page-out no-domain"));
+	EXPECT_SAID("there is no libvirt domain no-domain that runs");
+	EXPECT_EQ(NO_PROCESS, run(P2MCTL "page-out ./no-file"));
+	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-out /dev/p2m"));
+	EXPECT_EQ(1, p2m_totals().guests);
 }
 
 TEST_F_TIMEOUT(tools, of_several_guests_one_must_be_chosen, 120)
@@ -395,6 +439,159 @@ TEST_F_TIMEOUT(tools, events_are_printed_as_they_happen, 120)
 	EXPECT_SAID("p2m_evict: guest=");
 	EXPECT_SAID("gfn=0x2 err=0");
 	EXPECT_EQ(NULL, strstr(said, "p2m-"));
+}
+
+TEST_F(tools, discard_forgets_what_is_there)
+{
+	EXPECT_EQ(0, run(P2MCTL "page-out %d --pages 15", self->vmm.pid));
+	EXPECT_EQ(0, run(P2MCTL "discard %d --gfn 10 --pages 20",
+			 self->vmm.pid));
+	EXPECT_SAID("20 pages discarded (0.1 MiB), 0 busy");
+	EXPECT_EQ(REFUSED, run(P2MCTL "discard %d --gfn 255 --pages 2",
+			       self->vmm.pid));
+	EXPECT_SAID("there is no frame 0x100");
+	EXPECT_EQ(0, run(P2MCTL "stat %d", self->vmm.pid));
+	EXPECT_EQ(20, number_after("discarded"));
+	EXPECT_EQ(SIZE - 10 - 20, number_after("resident"));
+	EXPECT_EQ(10, number_after("paged"));
+}
+
+/* ------------------------------------------------------------------ */
+/* p2mctl, with files of a p2m file system                             */
+/* ------------------------------------------------------------------ */
+
+#define DIR		"/tmp/p2m"
+#define VM		DIR "/vm"
+
+FIXTURE(file)
+{
+	struct vmm vmm;
+};
+
+/* The same guest is found in two descriptors, a mapping and the directory. */
+FIXTURE_SETUP(file)
+{
+	struct memory memory = { .nr = 1, .path = VM, .descriptors = 2 };
+
+	ASSERT_TRUE(p2m_all_freed());
+	ASSERT_EQ(0, run("mkdir -p " DIR " && mount -t p2m none " DIR));
+	start_vmm_on(&self->vmm, &memory);
+}
+
+FIXTURE_TEARDOWN(file)
+{
+	EXPECT_EQ(0, end_vmm(&self->vmm));
+	EXPECT_EQ(0, run("umount " DIR)) TH_LOG("%s", said);
+	EXPECT_TRUE(p2m_all_freed());
+}
+
+/* How many times @said has a text */
+static int times_said(const char *text)
+{
+	const char *at = said;
+	int times = 0;
+
+	while ((at = strstr(at, text))) {
+		times++;
+		at += strlen(text);
+	}
+	return times;
+}
+
+TEST_F_TIMEOUT(file, is_named_by_its_path_or_by_a_process, 120)
+{
+	EXPECT_EQ(0, run(P2MCTL "list"));
+	EXPECT_EQ(1, times_said(VM)) TH_LOG("%s", said);
+	EXPECT_EQ(self->vmm.pid, number_after("FILE\n"));
+	EXPECT_EQ(0, run(P2MCTL "page-out " VM " --pages 100"));
+	EXPECT_SAID("100 pages out (0.4 MiB), 0 busy");
+	EXPECT_EQ(0, run(P2MCTL "page-in %d", self->vmm.pid));
+	EXPECT_SAID("100 pages in");
+	EXPECT_EQ(0, run(P2MCTL "stat"));
+	EXPECT_EQ(1, times_said("guest ")) TH_LOG("%s", said);
+	let_write(&self->vmm);
+}
+
+TEST_F_TIMEOUT(file, is_found_without_a_name, 120)
+{
+	ASSERT_EQ(0, unlink(VM));
+	EXPECT_EQ(0, run(P2MCTL "page-out %d", self->vmm.pid));
+	EXPECT_SAID("256 pages out");
+	EXPECT_EQ(0, run(P2MCTL "list"));
+	EXPECT_SAID(VM " (deleted)");
+	/* Nor is it lost if its file system is nowhere any more. */
+	ASSERT_EQ(0, run("umount -l " DIR "; mount -t p2m none " DIR));
+	EXPECT_EQ(0, run(P2MCTL "page-in %d", self->vmm.pid));
+	EXPECT_SAID("256 pages in");
+}
+
+TEST_F_TIMEOUT(file, is_found_if_it_is_only_mapped, 120)
+{
+	struct memory memory = { .nr = 1, .path = DIR "/mapped" };
+	struct vmm other;
+
+	start_vmm_on(&other, &memory);
+	EXPECT_EQ(0, run(P2MCTL "page-out %d", other.pid));
+	EXPECT_SAID("256 pages out");
+	EXPECT_EQ(0, end_vmm(&other));
+}
+
+TEST_F_TIMEOUT(file, is_found_without_a_process, 120)
+{
+	EXPECT_EQ(0, end_vmm(&self->vmm));
+	EXPECT_EQ(0, run(P2MCTL "list"));
+	EXPECT_NE(NULL, strstr(said, "\n      - ")) TH_LOG("%s", said);
+	EXPECT_SAID(VM);
+	EXPECT_EQ(0, run(P2MCTL "share --json"));
+	EXPECT_SAID("\"pid\": null");
+	EXPECT_EQ(0, run(P2MTOP "--once"));
+	EXPECT_SAID("      - vm ");
+	start_vmm(&self->vmm, 1);
+}
+
+TEST_F_TIMEOUT(file, is_named_by_its_libvirt_domain, 120)
+{
+	ASSERT_EQ(0, run("mkdir -p /run/libvirt/qemu;"
+			 " echo -n %d >/run/libvirt/qemu/debian-12.pid",
+			 self->vmm.pid));
+	EXPECT_EQ(0, run(P2MCTL "page-out debian-12"));
+	EXPECT_SAID("256 pages out");
+	EXPECT_EQ(NO_GUEST, run(P2MCTL "page-in debian-12 --guest 999999"));
+	EXPECT_SAID("domain debian-12");
+	EXPECT_EQ(0, run("rm /run/libvirt/qemu/debian-12.pid"));
+}
+
+/* Run a copy of p2mctl as another user, who cannot read this tree. */
+#define USER_P2MCTL							\
+	"setpriv --reuid 1000 --regid 1000 --clear-groups"		\
+	" python3 -S /tmp/tools/p2mctl "
+
+TEST_F_TIMEOUT(file, is_for_its_owner, 120)
+{
+	ASSERT_EQ(0, run("mkdir -p /tmp/tools; chmod 755 /tmp/tools;"
+			 " cp " P2M_TOOLS "/p2m* /tmp/tools"));
+	EXPECT_EQ(NO_PERMISSION, run(USER_P2MCTL "page-out " VM));
+	EXPECT_SAID("own it, or be root");
+	EXPECT_EQ(NO_PERMISSION, run(USER_P2MCTL "page-out %d",
+				     self->vmm.pid));
+	EXPECT_EQ(0, run(USER_P2MCTL "list"));
+	EXPECT_SAID("(1 files could not be looked into: not root)");
+	ASSERT_EQ(0, chown(VM, 1000, 1000));
+	EXPECT_EQ(0, run(USER_P2MCTL "page-out " VM));
+	EXPECT_SAID("256 pages out");
+}
+
+TEST_F_TIMEOUT(file, system_is_mounted_once, 120)
+{
+	EXPECT_EQ(0, run(P2MCTL
+			 "mount /tmp/a/b --size 1m --mode 1750 --gid 3 --share never"));
+	EXPECT_EQ(0, run("stat -c '%%a %%g' /tmp/a/b; grep /tmp/a/b /proc/mounts"));
+	EXPECT_SAID("1750 3\n");
+	EXPECT_SAID("nosuid,nodev,noexec");
+	EXPECT_SAID("size=1024k,share=never");
+	EXPECT_EQ(0, run(P2MCTL "mount /tmp/a/b"));
+	EXPECT_SAID("already");
+	EXPECT_EQ(0, run("umount /tmp/a/b; ! grep /tmp/a/b /proc/mounts"));
 }
 
 /* ------------------------------------------------------------------ */
