@@ -32,13 +32,19 @@ class Failed(Exception):
 
 
 class DebianGuest:
+    """A guest in its QEMU.
+
+    words is more for the kernel's command line, and options more for QEMU's.
+    """
+
     def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0,
-                 paused=False):
+                 paused=False, size=None, words="", options=()):
         self.booted = ""        # the name and version that the guest gives
         self.ready = False      # the workload's memory is filled
         self.checked = 0        # pages that the workload checked
         self.wrong = 0          # pages that it found wrong
         self.marked = False     # it has read "mark"
+        self.churned = False    # it has done "churn"
         self.passes = 0         # that each of its threads has ended since then
         self.verified_mib = 0   # the last check of everything
         self.verdict = ""
@@ -50,16 +56,16 @@ class DebianGuest:
         self._monitor, monitor = socket.socketpair()
         self.command = [
             VMM, "-accel", "kvm", "-cpu", "host",
-            "-smp", "%d" % vcpus, "-m", "%dM" % SIZE_MIB,
+            "-smp", "%d" % vcpus, "-m", size or "%dM" % SIZE_MIB,
             "-object", memory, "-machine", "pc,memory-backend=ram",
             "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
             "-append", "console=ttyS0 quiet panic=-1"
-            " P2M_MIB=%d P2M_EQUAL=%d" % (workload_mib, equal_mib),
+            " P2M_MIB=%d P2M_EQUAL=%d %s" % (workload_mib, equal_mib, words),
             "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
             "-serial", "file:/proc/self/fd/%d" % self._console,
             "-serial", "stdio",
             "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(),
-            "-mon", "chardev=qmp,mode=control"]
+            "-mon", "chardev=qmp,mode=control", *options]
         if paused:
             self.command.append("-S")
         self._qemu = subprocess.Popen(
@@ -81,17 +87,17 @@ class DebianGuest:
         os.close(self._console)
         os.close(self._errors)
 
-    def qmp(self, command):
+    def qmp(self, command, arguments=None):
         """Give QEMU's monitor a command; what it returns.  Skips events."""
         self._monitor.settimeout(30)
-        for name in ("qmp_capabilities", command):
-            self._monitor.sendall(
-                json.dumps({"execute": name}).encode() + b"\n")
+        request = {"execute": command, "arguments": arguments or {}}
+        for asked in ({"execute": "qmp_capabilities"}, request):
+            self._monitor.sendall(json.dumps(asked).encode() + b"\n")
             for line in self._qmp_lines:
                 answer = json.loads(line)
                 if "return" in answer:
                     break
-                if "error" in answer and name == command:
+                if "error" in answer and asked is request:
                     raise Failed("QEMU refuses %s: %s" %
                                  (command, answer["error"]["desc"]))
                 if "error" in answer:
@@ -125,6 +131,8 @@ class DebianGuest:
         elif word == "marked":
             self.marked = True
             self.passes = 0
+        elif word == "churned":
+            self.churned = True
         elif word == "verified":
             self.verified_mib = int(rest.split()[0])
         elif word == "VERDICT":
@@ -132,7 +140,8 @@ class DebianGuest:
         elif line:
             self.complaints.append(line)
 
-    def wait(self, condition, seconds, meanwhile=lambda: None):
+    def wait(self, condition, seconds, meanwhile=lambda: None,
+             otherwise="the guest did not get there"):
         """Listen until condition() holds."""
         end = time.monotonic() + seconds
         while not condition():
@@ -141,8 +150,8 @@ class DebianGuest:
                 raise Failed("QEMU ended before its time" +
                              self.last_words())
             if time.monotonic() > end:
-                raise Failed("the guest did not get there in %d s: %s%s" %
-                             (seconds, self._progress(), self.last_words()))
+                raise Failed("%s in %d s: %s%s" % (
+                    otherwise, seconds, self._progress(), self.last_words()))
             meanwhile()
 
     def _progress(self):
@@ -170,6 +179,20 @@ class DebianGuest:
     def diverge(self):
         """Tell the workload to rewrite the pages that all guests have, too."""
         self._tell(b"diverge\n")
+
+    def rest(self):
+        """Tell the workload's threads to do nothing."""
+        self._tell(b"rest\n")
+
+    def work(self):
+        """End rest()."""
+        self._tell(b"work\n")
+
+    def churn(self, mib):
+        """Tell the workload to use and free memory; a condition to wait for."""
+        self.churned = False
+        self._tell(b"churn %d\n" % mib)
+        return lambda: self.churned
 
     def finish(self):
         """Tell the workload to check everything, and to give its verdict.

@@ -12,8 +12,10 @@
  *
  * It reads lines from standard input.  Until a line "diverge", the equal pages
  * are only checked.  From a line "mark" on, it counts anew how often each
- * thread has gone over its part.  At a line "finish" the threads stop, every
- * page is checked once more, and the verdict is given.
+ * thread has gone over its part.  At a line "churn MIB" it maps so much other
+ * memory, writes to each page of it, and unmaps it.  From a line "rest" to a
+ * line "work" the threads do nothing.  At a line "finish" the threads stop,
+ * every page is checked once more, and the verdict is given.
  *
  * It prints lines on standard output:
  *
@@ -22,6 +24,7 @@
  *                                  so far, and passes that every thread has
  *                                  ended since the last "mark"
  *   marked                         it has read "mark", and all lines before it
+ *   churned MIB                    it has done "churn", and the memory is free
  *   mismatch PAGE WORD WANT GOT    at once, for the first few
  *   verified MIB WRONG             after "finish"
  *   VERDICT ok | VERDICT bad       the last line
@@ -66,6 +69,7 @@ static __u64 wrong;
 static bool stopping;
 static size_t nr_equal;		/* the first pages, which are equal */
 static bool diverged;
+static bool resting;
 
 static __u64 next_random(__u64 *state)
 {
@@ -142,6 +146,14 @@ static size_t gcd(size_t a, size_t b)
 	return a;
 }
 
+/* Wait while the threads are to do nothing. */
+static void rest(void)
+{
+	while (__atomic_load_n(&resting, __ATOMIC_RELAXED) &&
+	       !__atomic_load_n(&stopping, __ATOMIC_RELAXED))
+		usleep(100000);
+}
+
 /* Go over all pages of a worker, each exactly once, in a random order. */
 static void pass(struct worker *worker, bool rewrite)
 {
@@ -153,6 +165,8 @@ static void pass(struct worker *worker, bool rewrite)
 	} while (gcd(stride, worker->nr) != 1);
 
 	for (size_t i = 0; i < worker->nr; i++) {
+		if (rewrite)
+			rest();
 		if (rewrite && __atomic_load_n(&stopping, __ATOMIC_RELAXED))
 			return;
 		check_page(worker->first + at);
@@ -236,6 +250,48 @@ static void mark(struct worker *workers, size_t nr)
 	printf("marked\n");
 }
 
+static void *map(size_t size)
+{
+	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (at == MAP_FAILED) {
+		perror("workload: mmap");
+		exit(1);
+	}
+	return at;
+}
+
+/* Use memory, and give it back to the kernel. */
+static void churn(size_t mib)
+{
+	size_t size = mib * MIB_PAGES * PAGE_SIZE;
+	char *at;
+
+	if (size) {
+		at = map(size);
+		for (size_t i = 0; i < size; i += PAGE_SIZE)
+			__atomic_store_n(&at[i], 1, __ATOMIC_RELAXED);
+		munmap(at, size);
+	}
+	printf("churned %zu\n", mib);
+}
+
+/* Do what a line says. */
+static void obey(struct worker *workers, size_t nr, const char *line)
+{
+	if (!strncmp(line, "diverge", 7))
+		__atomic_store_n(&diverged, true, __ATOMIC_RELAXED);
+	else if (!strncmp(line, "rest", 4))
+		__atomic_store_n(&resting, true, __ATOMIC_RELAXED);
+	else if (!strncmp(line, "work", 4))
+		__atomic_store_n(&resting, false, __ATOMIC_RELAXED);
+	else if (!strncmp(line, "mark", 4))
+		mark(workers, nr);
+	else if (!strncmp(line, "churn ", 6))
+		churn(strtoul(line + 6, NULL, 10));
+}
+
 /* Report until a line "finish".  Return: false if the input ends before that */
 static bool wait_for_finish(struct worker *workers, size_t nr)
 {
@@ -252,26 +308,10 @@ static bool wait_for_finish(struct worker *workers, size_t nr)
 				return false;
 			if (!strncmp(line, "finish", 6))
 				return true;
-			if (!strncmp(line, "diverge", 7))
-				__atomic_store_n(&diverged, true,
-						 __ATOMIC_RELAXED);
-			if (!strncmp(line, "mark", 4))
-				mark(workers, nr);
+			obey(workers, nr, line);
 		}
 		print_status(workers, nr);
 	}
-}
-
-static void *map(size_t size)
-{
-	void *at = mmap(NULL, size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	if (at == MAP_FAILED) {
-		perror("workload: mmap");
-		exit(1);
-	}
-	return at;
 }
 
 int main(int argc, char **argv)
