@@ -292,7 +292,7 @@ static u64 p2m_new_handle(void)
 	u64 handle;
 
 	do
-		get_random_bytes(&handle, sizeof(handle));
+		handle = get_random_u64();
 	while (!handle);
 	return handle;
 }
