@@ -85,7 +85,7 @@ help:
 #|   scripts/vm -- COMMAND    run one command there; see scripts/vm --help
 #|   scripts/uml [COMMAND]    one command in user-mode Linux
 #|   scripts/check [SUITE...] parts of make check: lint model lock map torture
-#|                            guest stress guest-debug stress-debug
+#|                            guest qemu stress guest-debug stress-debug
 #|   selftests/guest/run PROGRAM    one test program of selftests/guest
 #|
 #| All that was fetched and built is kept in ~/.cache/p2m_rangelock (or under
