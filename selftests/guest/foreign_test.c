@@ -340,7 +340,7 @@ TEST_F_TIMEOUT(foreign, one_that_lives_for_ever_is_in_nobodys_way, 60)
 	p2m_vm_destroy(&self->vm);
 
 	/* Paging of the rest, log-dirty of all, and other mappings go on. */
-	p2m_mem_nonzero_pages(&self->mem, 0, NR_FRAMES);
+	p2m_mem_populate(&self->mem, 0, NR_FRAMES);
 	range = out(self->mem.fd);
 	EXPECT_EQ(16, range.busy);
 	EXPECT_EQ(NR_FRAMES - 16, range.done);

@@ -152,6 +152,8 @@ TEST_F(guests, a_new_guest_sees_nothing_of_a_freed_one)
 
 		p2m_mem_open(new, NR_FRAMES);
 		ASSERT_EQ(0, p2m_mem_nonzero_pages(new, 0, NR_FRAMES));
+		p2m_mem_populate(new, 0, NR_FRAMES);
+		ASSERT_EQ(0, p2m_mem_nonzero_pages(new, 0, NR_FRAMES));
 		ASSERT_EQ(NR_FRAMES, p2m_move_all(new->fd, P2M_PAGE_OUT));
 		ASSERT_EQ(0, p2m_mem_nonzero_pages(new, 0, NR_FRAMES));
 		p2m_mem_close(new);

@@ -51,12 +51,6 @@ static u64 chunks_in_kvm(struct p2m_vm *vm)
 	return vm_get_stat(vm->kvm, "pages_2m");
 }
 
-/* How many of these chunks are mapped by 2 MB: some kernels map none */
-static u64 by_2m(u64 chunks)
-{
-	return p2m_kernel_maps_2m() ? chunks : 0;
-}
-
 /* Map frames again: the new page tables have seen no page of 4 KB yet. */
 static void map_anew(struct p2m_mem *mem)
 {
@@ -66,15 +60,6 @@ static void map_anew(struct p2m_mem *mem)
 	hva = mmap(mem->hva, mem->nr * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_FIXED, mem->fd, 0);
 	TEST_ASSERT(hva == mem->hva, "mmap of the same again");
-}
-
-/* Put a page into a pipe by reference.  The pipe then holds the page. */
-static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
-{
-	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
-	ssize_t n = vmsplice(pipe, &iov, 1, 0);
-
-	TEST_ASSERT(n == P2M_PAGE_SIZE, "vmsplice: %zd", n);
 }
 
 FIXTURE(huge)
@@ -107,19 +92,18 @@ TEST_F(huge, a_touch_gives_its_chunk_one_page)
 	EXPECT_EQ(P2M_CHUNK, stats.zeroed);
 	EXPECT_EQ(P2M_CHUNK, stats.resident);
 	EXPECT_EQ(1, stats.faults);
-	EXPECT_EQ(by_2m(1), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(1, chunks_mapped(self->mem.hva));
 
 	EXPECT_EQ(1, p2m_mem_nonzero_pages(&self->mem, P2M_CHUNK, P2M_CHUNK));
-	EXPECT_EQ(p2m_kernel_maps_2m() ? 1 : P2M_CHUNK,
-		  p2m_stats(self->mem.fd).faults);
+	EXPECT_EQ(1, p2m_stats(self->mem.fd).faults);
 }
 
 TEST_F(huge, what_was_read_first_is_mapped_by_2m_when_written)
 {
 	EXPECT_EQ(0, READ_ONCE(*p2m_page(&self->mem, 7)));
-	EXPECT_EQ(by_2m(1), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(1, chunks_mapped(self->mem.hva));
 	WRITE_ONCE(*p2m_page(&self->mem, 8), 1);
-	EXPECT_EQ(by_2m(1), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(1, chunks_mapped(self->mem.hva));
 	EXPECT_EQ(2, p2m_stats(self->mem.fd).faults);
 }
 
@@ -131,7 +115,7 @@ TEST_F(huge, a_chunk_partly_past_the_end_gets_4k)
 	p2m_mem_open_huge(&mem, P2M_CHUNK + 100);
 	p2m_mem_fill(&mem, 0, mem.nr);
 	EXPECT_EQ(mem.nr, p2m_stats(mem.fd).zeroed);
-	EXPECT_EQ(by_2m(1), chunks_mapped(mem.hva));
+	EXPECT_EQ(1, chunks_mapped(mem.hva));
 
 	/* The chunk keeps its pages of 4 KB when the guest grows. */
 	rest = p2m_map_huge(mem.fd, P2M_CHUNK, 2 * P2M_CHUNK);
@@ -234,8 +218,8 @@ TEST_F_TIMEOUT(huge, kvm_maps_2m_where_frame_and_address_agree, 60)
 {
 	p2m_vm_create(&self->vm, &self->mem, 2, p2m_guest_worker);
 	p2m_vm_run_passes(&self->vm, 2);
-	EXPECT_EQ(by_2m(CHUNKS), chunks_in_kvm(&self->vm));
-	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(CHUNKS, chunks_in_kvm(&self->vm));
+	EXPECT_EQ(CHUNKS, chunks_mapped(self->mem.hva));
 	EXPECT_EQ(NR_FRAMES, p2m_stats(self->mem.fd).zeroed);
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 }
@@ -253,7 +237,7 @@ TEST_F_TIMEOUT(huge, kvm_maps_4k_where_they_do_not_agree, 60)
 	p2m_vm_run_passes(&self->vm, 2);
 	EXPECT_EQ(0, chunks_in_kvm(&self->vm));
 	/* The VMM's mapping still has 2 MB. */
-	EXPECT_EQ(by_2m(2), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(2, chunks_mapped(self->mem.hva));
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 	p2m_vm_destroy(&self->vm);
 }
@@ -279,14 +263,14 @@ TEST_F(huge, paging_out_one_frame_leaves_511_pages)
 	struct p2m_stats stats;
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
-	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(CHUNKS, chunks_mapped(self->mem.hva));
 	ASSERT_EQ(1, p2m_move(self->mem.fd, P2M_PAGE_OUT,
 			      P2M_CHUNK + 7, 1).done);
 	stats = p2m_stats(self->mem.fd);
 	EXPECT_EQ(1, stats.shattered);
 	EXPECT_EQ(1, stats.paged);
 	EXPECT_EQ(NR_FRAMES - 1, stats.resident);
-	EXPECT_EQ(by_2m(CHUNKS - 1), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(CHUNKS - 1, chunks_mapped(self->mem.hva));
 	EXPECT_EQ(NR_FRAMES, p2m_totals().pages + p2m_totals().store);
 
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
@@ -311,7 +295,7 @@ TEST_F(huge, all_of_it_may_be_paged_out_and_comes_back)
 
 TEST_F(huge, of_a_chunk_never_written_zeroes_come_back)
 {
-	EXPECT_EQ(0, READ_ONCE(*p2m_page(&self->mem, 0)));
+	p2m_mem_populate(&self->mem, 0, 1);
 	ASSERT_EQ(P2M_CHUNK, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, P2M_CHUNK));
 }
@@ -326,7 +310,7 @@ TEST_F(huge, a_chunk_is_busy_while_a_part_is_held)
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, pipe(pipes));
-	hold(pipes[1], &self->mem, 9);
+	p2m_mem_hold(pipes[1], &self->mem, 9);
 
 	range = p2m_move(self->mem.fd, P2M_PAGE_OUT, 3, 2);
 	EXPECT_EQ(0, range.done);
@@ -339,7 +323,7 @@ TEST_F(huge, a_chunk_is_busy_while_a_part_is_held)
 
 	/* It is still the same page: its holder sees our write. */
 	p2m_page(&self->mem, 9)[0] ^= 1;
-	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(CHUNKS, chunks_mapped(self->mem.hva));
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->mem, 9), sizeof(words)));
 	p2m_page(&self->mem, 9)[0] ^= 1;
@@ -361,7 +345,7 @@ TEST_F(huge, what_is_held_does_not_keep_the_rest_from_going)
 
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, pipe(pipes));
-	hold(pipes[1], &self->mem, P2M_CHUNK + 9);
+	p2m_mem_hold(pipes[1], &self->mem, P2M_CHUNK + 9);
 	range = p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, NR_FRAMES);
 	EXPECT_EQ(NR_FRAMES, range.next);
 	EXPECT_EQ(NR_FRAMES - P2M_CHUNK, range.done);
@@ -453,7 +437,7 @@ TEST_F_TIMEOUT(small, collapse_gives_512_pages_one, 60)
 	EXPECT_EQ(0, chunks_mapped(self->mem.hva));
 	map_anew(&self->mem);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES));
-	EXPECT_EQ(by_2m(CHUNKS), chunks_mapped(self->mem.hva));
+	EXPECT_EQ(CHUNKS, chunks_mapped(self->mem.hva));
 
 	/* Nothing is left to do. */
 	EXPECT_EQ(0, p2m_move(self->mem.fd, P2M_COLLAPSE, 0, NR_FRAMES).done);
@@ -468,7 +452,7 @@ TEST_F_TIMEOUT(small, a_collapsed_guest_mapped_anew_has_2m_in_kvm, 60)
 	ASSERT_EQ(NR_FRAMES, p2m_move_all(self->mem.fd, P2M_COLLAPSE));
 	map_anew(&self->mem);
 	p2m_vm_run_passes(&self->vm, 1);
-	EXPECT_EQ(by_2m(CHUNKS), chunks_in_kvm(&self->vm));
+	EXPECT_EQ(CHUNKS, chunks_in_kvm(&self->vm));
 	EXPECT_EQ(0, p2m_vm_wrong_words(&self->vm));
 }
 
@@ -516,7 +500,7 @@ TEST_F(small, a_chunk_of_which_a_page_is_held_is_not_collapsed)
 
 	p2m_mem_fill(&self->mem, 0, 2 * P2M_CHUNK);
 	ASSERT_EQ(0, pipe(pipes));
-	hold(pipes[1], &self->mem, P2M_CHUNK + 9);
+	p2m_mem_hold(pipes[1], &self->mem, P2M_CHUNK + 9);
 	range = p2m_move(self->mem.fd, P2M_COLLAPSE, 0, NR_FRAMES);
 	EXPECT_EQ(P2M_CHUNK, range.done);
 	EXPECT_EQ(P2M_CHUNK, range.busy);
@@ -561,7 +545,7 @@ TEST_F_TIMEOUT(huge, vcpus_run_on_while_their_chunks_are_shattered, 60)
 
 	p2m_vm_create(&self->vm, &self->mem, 2, p2m_guest_worker);
 	p2m_vm_run_passes(&self->vm, 1);
-	EXPECT_EQ(by_2m(CHUNKS), chunks_in_kvm(&self->vm));
+	EXPECT_EQ(CHUNKS, chunks_in_kvm(&self->vm));
 	p2m_vm_start(&self->vm);
 	/* A vCPU that is about to map the page holds it for a moment. */
 	for (chunk = 0; chunk < CHUNKS; chunk += gone)

@@ -124,7 +124,7 @@ static pthread_t start_pager(int fd)
 static void prepare(struct p2m_mem *mem, bool zero, bool out)
 {
 	if (zero)
-		p2m_mem_nonzero_pages(mem, 0, mem->nr);
+		p2m_mem_populate(mem, 0, mem->nr);
 	else
 		p2m_mem_fill(mem, 0, mem->nr);
 	if (out)

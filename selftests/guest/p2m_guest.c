@@ -12,7 +12,6 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -39,17 +38,6 @@ static void __attribute__((constructor)) need_devices(void)
 				       need[i]);
 		}
 	}
-}
-
-bool p2m_kernel_maps_2m(void)
-{
-	int major, minor;
-	struct utsname is;
-
-	TEST_ASSERT(!uname(&is), "uname");
-	TEST_ASSERT(sscanf(is.release, "%d.%d", &major, &minor) == 2,
-		    "a kernel called %s", is.release);
-	return major < 6 || (major == 6 && minor < 13);
 }
 
 int p2m_open(void)
@@ -335,6 +323,24 @@ void p2m_mem_fill(struct p2m_mem *mem, u64 gfn, u64 nr)
 		for (word = 0; word < P2M_WORDS; word++)
 			p2m_page(mem, gfn)[word] = fill_word(mem, gfn, word);
 	}
+}
+
+/* A write that changes nothing gives a frame a page.  A read does not. */
+void p2m_mem_populate(struct p2m_mem *mem, u64 gfn, u64 nr)
+{
+	u64 end = gfn + nr;
+
+	for (; gfn < end; gfn++)
+		__atomic_fetch_or(p2m_page(mem, gfn), 0, __ATOMIC_RELAXED);
+}
+
+/* Put a page into a pipe by reference.  The pipe then holds the page. */
+void p2m_mem_hold(int pipe, struct p2m_mem *mem, u64 gfn)
+{
+	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
+	ssize_t n = vmsplice(pipe, &iov, 1, 0);
+
+	TEST_ASSERT(n == P2M_PAGE_SIZE, "vmsplice: %zd", n);
 }
 
 u64 p2m_mem_wrong_pages(struct p2m_mem *mem, u64 gfn, u64 nr)

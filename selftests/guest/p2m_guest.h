@@ -125,9 +125,6 @@ struct p2m_vm {
 	struct p2m_vcpu vcpu[P2M_MAX_VCPUS];
 };
 
-/* Whether this kernel maps pages of 2 MB as such: p2m_set_end() in compat.h */
-bool p2m_kernel_maps_2m(void);
-
 /* The device */
 int p2m_open(void);
 void *p2m_map(int fd, u64 gfn, u64 nr);
@@ -170,6 +167,8 @@ void p2m_mem_open(struct p2m_mem *mem, u64 nr);
 void p2m_mem_open_huge(struct p2m_mem *mem, u64 nr);
 void p2m_mem_close(struct p2m_mem *mem);
 void p2m_mem_fill(struct p2m_mem *mem, u64 gfn, u64 nr);
+void p2m_mem_populate(struct p2m_mem *mem, u64 gfn, u64 nr);
+void p2m_mem_hold(int pipe, struct p2m_mem *mem, u64 gfn);
 u64 p2m_mem_wrong_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
 u64 p2m_mem_nonzero_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
 

@@ -197,7 +197,7 @@ static void guest_reads_all(u64 tag, u64 id, u64 nr)
 	}
 }
 
-TEST_F(paging, an_untouched_frame_reads_zero_and_is_populated)
+TEST_F(paging, an_untouched_frame_reads_zero_and_is_populated_by_a_write)
 {
 	struct p2m_stats stats;
 
@@ -210,19 +210,25 @@ TEST_F(paging, an_untouched_frame_reads_zero_and_is_populated)
 	p2m_vm_run_passes(&self->vm, 1);
 
 	stats = p2m_stats(self->mem.fd);
+	EXPECT_EQ(0, stats.resident);
+	EXPECT_EQ(0, stats.zeroed);
+	EXPECT_GE(stats.faults, NR_FRAMES);
+
+	p2m_mem_populate(&self->mem, 0, NR_FRAMES);
+	stats = p2m_stats(self->mem.fd);
 	EXPECT_EQ(NR_FRAMES, stats.resident);
 	EXPECT_EQ(NR_FRAMES, stats.zeroed);
-	EXPECT_GE(stats.faults, NR_FRAMES);
 	EXPECT_EQ(0, stats.paged);
 	EXPECT_EQ(0, stats.paged_out);
 	EXPECT_EQ(0, stats.paged_in);
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, NR_FRAMES));
+	p2m_vm_run_passes(&self->vm, 1);
 	EXPECT_EQ(NR_FRAMES, p2m_stats(self->mem.fd).zeroed);
 }
 
 TEST_F(paging, zero_pages_come_back_zero)
 {
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 64));
+	p2m_mem_populate(&self->mem, 0, 64);
 	ASSERT_EQ(64, p2m_move_all(self->mem.fd, P2M_PAGE_OUT));
 	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 64));
 	EXPECT_EQ(64, p2m_stats(self->mem.fd).paged_in);
@@ -429,15 +435,6 @@ TEST_F_TIMEOUT(paging, code_stacks_and_page_tables_may_go_too, 60)
 	p2m_mem_close(&rest);
 }
 
-/* Put a page into a pipe by reference.  The pipe then holds the page. */
-static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
-{
-	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
-	ssize_t n = vmsplice(pipe, &iov, 1, 0);
-
-	TEST_ASSERT(n == P2M_PAGE_SIZE, "vmsplice: %zd", n);
-}
-
 TEST_F(paging, a_held_page_is_busy_and_goes_after_release)
 {
 	u64 held[] = { 3, 5, P2M_CHUNK + 1 };
@@ -450,7 +447,7 @@ TEST_F(paging, a_held_page_is_busy_and_goes_after_release)
 	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
 	ASSERT_EQ(0, pipe(pipes));
 	for (i = 0; i < ARRAY_SIZE(held); i++)
-		hold(pipes[1], &self->mem, held[i]);
+		p2m_mem_hold(pipes[1], &self->mem, held[i]);
 
 	range = p2m_move(self->mem.fd, P2M_PAGE_OUT, 0, NR_FRAMES);
 	EXPECT_EQ(NR_FRAMES, range.next);
@@ -493,7 +490,7 @@ TEST_F(paging, a_held_page_stays_right_after_its_guest_is_gone)
 	ASSERT_EQ(0, pipe(pipes));
 	p2m_mem_fill(&self->mem, 0, 8);
 	memcpy(want, p2m_page(&self->mem, 7), sizeof(want));
-	hold(pipes[1], &self->mem, 7);
+	p2m_mem_hold(pipes[1], &self->mem, 7);
 	p2m_mem_close(&self->mem);
 
 	/* A guest that gets memory now must not get that page. */

@@ -534,15 +534,6 @@ TEST_F(sharing, a_frame_without_a_page_is_enoent)
 /* Held pages                                                          */
 /* ------------------------------------------------------------------ */
 
-/* Put a page into a pipe by reference. */
-static void hold(int pipe, struct p2m_mem *mem, u64 gfn)
-{
-	struct iovec iov = { p2m_page(mem, gfn), P2M_PAGE_SIZE };
-	ssize_t n = vmsplice(pipe, &iov, 1, 0);
-
-	TEST_ASSERT(n == P2M_PAGE_SIZE, "vmsplice: %zd", n);
-}
-
 TEST_F(sharing, a_held_page_is_ebusy_until_released)
 {
 	struct p2m_share_nominate nom = { .size = sizeof(nom), .gfn = 5 };
@@ -553,9 +544,9 @@ TEST_F(sharing, a_held_page_is_ebusy_until_released)
 	ASSERT_EQ(0, pipe(pipes));
 	p2m_mem_fill(&self->a, 0, 8);
 	p2m_mem_fill(&self->b, 0, 8);
-	hold(pipes[1], &self->a, 5);
+	p2m_mem_hold(pipes[1], &self->a, 5);
 	EXPECT_REFUSED(EBUSY, P2M_SHARE_NOMINATE, &nom);
-	hold(pipes[1], &self->b, 6);
+	p2m_mem_hold(pipes[1], &self->b, 6);
 
 	/* A scan passes over a held page, as a client and as a candidate. */
 	EXPECT_EQ(0, scan_all(self->a.fd));
@@ -589,7 +580,7 @@ TEST_F(sharing, who_holds_a_shared_page_sees_nothing_of_the_other_guest)
 	ASSERT_EQ(0, pipe(pipes));
 	share_frames(&self->a, &self->b, 0, 1);
 	memcpy(want, p2m_page(&self->b, 0), sizeof(want));
-	hold(pipes[1], &self->b, 0);
+	p2m_mem_hold(pipes[1], &self->b, 0);
 	p2m_page(&self->b, 0)[0] = 0xb;
 	p2m_page(&self->a, 0)[0] = 0xa;
 	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
@@ -793,8 +784,8 @@ TEST_F(sharing, a_scan_shares_all_zero_pages)
 	struct p2m_scan got;
 	u64 gfn;
 
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 0, NR_FRAMES));
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 0, NR_FRAMES));
+	p2m_mem_populate(&self->a, 0, NR_FRAMES);
+	p2m_mem_populate(&self->b, 0, NR_FRAMES);
 	got = scan_range(self->a.fd, 0, NR_FRAMES, 0);
 	/* All frames are merged with the first one. */
 	EXPECT_EQ(NR_FRAMES - 1, got.done);
@@ -952,9 +943,9 @@ TEST_F(domains, a_guest_that_nobody_said_may_share_learns_nothing_of_others)
 
 	p2m_mem_fill(&self->a, 0, 16);
 	p2m_mem_fill(&self->b, 0, 8);
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->b, 8, 8));
+	p2m_mem_populate(&self->b, 8, 8);
 	EXPECT_EQ(0, scan_all(self->a.fd));
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 16, 16));
+	p2m_mem_populate(&self->a, 16, 16);
 	/* Its own zero pages become one, and it learns of no others. */
 	EXPECT_EQ(15, scan_all(self->a.fd));
 	got = scan_range(self->b.fd, 0, 16, 0);
@@ -1049,7 +1040,7 @@ TEST_F(domains, a_guest_that_says_no_is_not_looked_at)
 
 	ASSERT_EQ(0, p2m_set_domain(self->a.fd, P2M_DOMAIN_NEVER));
 	p2m_mem_fill(&self->a, 0, 8);
-	ASSERT_EQ(0, p2m_mem_nonzero_pages(&self->a, 8, 8));
+	p2m_mem_populate(&self->a, 8, 8);
 	EXPECT_EQ(-EPERM, p2m_call(self->a.fd, P2M_SHARE_SCAN, &scan));
 	EXPECT_EQ(-EPERM, nominate(self->a.fd, 0, &handle));
 	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(self->a.fd).domain);
@@ -1134,7 +1125,7 @@ TEST_F_TIMEOUT(domains, what_is_more_than_a_page_may_have_has_another, 120)
 
 	p2m_mem_open_huge(&large, MAX_SHARERS + P2M_CHUNK);
 	for (gfn = 0; gfn < large.nr; gfn += P2M_CHUNK)
-		READ_ONCE(*p2m_page(&large, gfn));
+		p2m_mem_populate(&large, gfn, 1);
 	EXPECT_EQ(large.nr, p2m_totals().pages);
 	EXPECT_EQ(large.nr - 2, scan_all(large.fd));
 	EXPECT_EQ(2, p2m_totals().pages);
