@@ -50,19 +50,22 @@ union p2m_any_arg {
 	struct p2m_share_domain domain;
 };
 
+#define P2M_ANY	(FMODE_READ | FMODE_WRITE)
+
 /*
  * The calls: the size of the argument, its size in the first published version,
- * the flags that the call knows, and whether it needs no p2m_may_control()
+ * the flags that the call knows, and the modes of a descriptor of which one is
+ * enough, without p2m_may_control()
  */
 static const struct p2m_call {
 	unsigned int	cmd;
 	unsigned int	size;
 	unsigned int	first_size;
 	unsigned int	flags;
-	bool		anybody;
+	fmode_t		enough;
 } p2m_calls[] = {
-	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, 0, true },
-	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, 0, true },
+	{ P2M_GET_INFO, sizeof(struct p2m_info), 32, 0, P2M_ANY },
+	{ P2M_GET_STATS, sizeof(struct p2m_stats), 88, 0, P2M_ANY },
 	{ P2M_AUDIT, sizeof(struct p2m_audit), 152 },
 	{ P2M_PAGE_OUT, sizeof(struct p2m_range), 56 },
 	{ P2M_PAGE_IN, sizeof(struct p2m_range), 56 },
@@ -80,7 +83,7 @@ static const struct p2m_call {
 	{ P2M_UNSHARE, sizeof(struct p2m_range), 56 },
 	{ P2M_SHARE_SCAN, sizeof(struct p2m_scan), 72 },
 	/* It looks itself at who calls. */
-	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16, 0, true },
+	{ P2M_SHARE_DOMAIN, sizeof(struct p2m_share_domain), 16, 0, FMODE_WRITE },
 	{ P2M_POD_SET, sizeof(struct p2m_pod), 40 },
 	{ P2M_POD_GET, sizeof(struct p2m_pod), 40 },
 	{ P2M_POD_SWEEP, sizeof(struct p2m_range), 56 },
@@ -255,7 +258,7 @@ long p2m_ioctl(struct file *file, unsigned int cmd, unsigned long argp)
 
 	if (!call)
 		return -ENOTTY;
-	if (!call->anybody && !p2m_may_control(file))
+	if (!(file->f_mode & call->enough) && !p2m_may_control(file))
 		return -EPERM;
 	if (get_user(usize, (u32 __user *)uarg))
 		return -EFAULT;

@@ -12,8 +12,8 @@
  * many sharers as it can have: the client gets a copy of it.
  *
  * A chunk of each guest is held at a time.  The guests may run meanwhile.  Each
- * frame of the client has the contents that the source's had at some instant;
- * for a clone at one instant, stop the source.
+ * frame of the client has the contents that the source's had at some instant,
+ * if no device writes to it; for a clone at one instant, stop the source.
  */
 
 #include <linux/sched/mm.h>
@@ -28,24 +28,6 @@
 #include "pager.h"
 #include "sharing.h"
 #include "walk.h"
-
-/**
- * struct p2m_cloning - a part of a chunk that is cloned
- * @source: the guest that has the frames
- * @client: the guest that gets them
- * @from: the first frame of @source
- * @to: the first frame of @client
- * @nr: how many
- * @wait: the frame of @source for which its pager was asked
- */
-struct p2m_cloning {
-	struct p2m_guest	*source;
-	struct p2m_guest	*client;
-	unsigned long		from;
-	unsigned long		to;
-	unsigned long		nr;
-	unsigned long		wait;
-};
 
 /* Bring back what the store or a pager has; -EAGAIN if that was asked. */
 static int p2m_clone_populate(struct p2m_cloning *c)
@@ -123,7 +105,9 @@ static int p2m_clone_copy(struct p2m_cloning *c, unsigned long i,
 
 	err = p2m_touch_page(c->client, c->to + i, true);
 	if (err)
-		return err;
+		return err == -EHWPOISON ? -EIO : err;
+	/* While we copy, a write of the source is a fault, and waits. */
+	p2m_unmap(c->source, c->from + i, 1);
 	entry = p2m_get_entry(&c->client->map, c->to + i);
 	err = p2m_page_copy(p2m_entry_page_of(entry, c->to + i), from);
 	return err == -EHWPOISON ? -EIO : err;
@@ -177,14 +161,11 @@ static int p2m_clone_part(struct p2m_cloning *c)
 	int err;
 
 	err = get_p2m_two(&c->source->lock, c->from, &c->client->lock, c->to, 0,
-			  P2M_WAIT_INTERRUPTIBLE);
+			  P2M_WAIT_KILLABLE);
 	if (err)
 		return err;
 	err = p2m_clone_held(c);
 	put_p2m_two(&c->source->lock, c->from, &c->client->lock, c->to, 0);
-	if (err == -EAGAIN)
-		err = p2m_pager_wait(c->source, c->wait, TASK_INTERRUPTIBLE) ?:
-		      -EAGAIN;
 	return err;
 }
 
@@ -206,46 +187,41 @@ static unsigned long p2m_left_of_chunk(unsigned long gfn)
 
 /**
  * p2m_clone() - give frames of one guest to another
- * @source: the guest that has them
- * @source_gfn: its first frame
- * @client: the guest that gets them; maybe the same, if the ranges do not
- * overlap
- * @client_gfn: its first frame
+ * @c: has the two guests, which may be one if the ranges do not overlap; and
+ * how much is done, for a call that goes on after -EAGAIN
+ * @source_gfn: the first frame of @c->source, which has the frames
+ * @client_gfn: the first frame of @c->client, which gets them
  * @nr: how many; both guests have so many
  *
  * The client comes into the source's sharing domain.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EPERM if @source is never shared; -EXDEV if @client has frames
- * that it shares in another domain; -EIO if a frame of @source is broken;
- * -ENOSPC if the pool of @client is empty; -EINTR on a signal; -ENOMEM.  After
- * an error some frames are cloned.
+ * Return: 0; an error of p2m_domain_join(); -EAGAIN if a pager was asked for
+ * the frame @c->wait of the source; -EIO if a frame of the source is broken;
+ * -ENOSPC if the pool of the client is empty; -EINTR on a fatal signal;
+ * -ENOMEM.  After an error some frames are cloned, and some of the client's may
+ * be gone.
  */
-int p2m_clone(struct p2m_guest *source, unsigned long source_gfn,
-	      struct p2m_guest *client, unsigned long client_gfn,
-	      unsigned long nr)
+int p2m_clone(struct p2m_cloning *c, unsigned long source_gfn,
+	      unsigned long client_gfn, unsigned long nr)
 {
-	struct p2m_cloning c = { .source = source, .client = client };
-	unsigned long done = 0;
-	int err;
+	int err = p2m_domain_join(c->client, c->source);
 
-	err = p2m_domain_join(client, source);
-	while (!err && done < nr) {
+	while (!err && c->done < nr) {
 		cond_resched();
-		if (signal_pending(current))
+		/* There is nothing to go on from after another signal. */
+		if (fatal_signal_pending(current))
 			return -EINTR;
-		c.from = source_gfn + done;
-		c.to = client_gfn + done;
-		done += p2m_clone_nothing(&c, min(nr - done, 1UL << 27));
-		if (done == nr || c.from != source_gfn + done)
+		c->from = source_gfn + c->done;
+		c->to = client_gfn + c->done;
+		c->done += p2m_clone_nothing(c, min(nr - c->done, 1UL << 27));
+		if (c->done == nr || c->from != source_gfn + c->done)
 			continue;
-		c.nr = min3(nr - done, p2m_left_of_chunk(c.from),
-			    p2m_left_of_chunk(c.to));
-		err = p2m_clone_part(&c);
+		c->nr = min3(nr - c->done, p2m_left_of_chunk(c->from),
+			     p2m_left_of_chunk(c->to));
+		err = p2m_clone_part(c);
 		if (!err)
-			done += c.nr;
-		else if (err == -EAGAIN)
-			err = 0;
+			c->done += c->nr;
 	}
 	return err;
 }

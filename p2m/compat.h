@@ -5,15 +5,16 @@
 
 #include <linux/fs.h>
 #include <linux/mm.h>
+#include <linux/pagemap.h>
 #include <linux/version.h>
 
 /* How a mount maps owners */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
-typedef struct mnt_idmap p2m_idmap_t;
+#define p2m_idmap		mnt_idmap
 #define p2m_nop_idmap		(&nop_mnt_idmap)
 #define p2m_file_idmap(file)	file_mnt_idmap(file)
 #else
-typedef struct user_namespace p2m_idmap_t;
+#define p2m_idmap		user_namespace
 #define p2m_nop_idmap		(&init_user_ns)
 #define p2m_file_idmap(file)	file_mnt_user_ns(file)
 #endif
@@ -30,7 +31,18 @@ static inline void p2m_inode_touch(struct inode *inode)
 #endif
 }
 
-static inline void p2m_fillattr(p2m_idmap_t *idmap, u32 mask,
+/* Its contents changed now. */
+static inline void p2m_inode_modified(struct inode *inode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	inode_set_mtime_to_ts(inode, inode_set_ctime_current(inode));
+#else
+	inode->i_mtime = current_time(inode);
+	inode->i_ctime = inode->i_mtime;
+#endif
+}
+
+static inline void p2m_fillattr(struct p2m_idmap *idmap, u32 mask,
 				struct inode *inode, struct kstat *stat)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
@@ -39,6 +51,37 @@ static inline void p2m_fillattr(p2m_idmap_t *idmap, u32 mask,
 	generic_fillattr(idmap, inode, stat);
 #endif
 }
+
+/* Names that stay until they are removed */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#define p2m_d_persist(dentry, inode)	d_make_persistent(dentry, inode)
+#define p2m_kill_litter(sb)		kill_anon_super(sb)
+#else
+static inline void p2m_d_persist(struct dentry *dentry, struct inode *inode)
+{
+	d_instantiate(dentry, inode);
+	/* The name keeps the inode. */
+	dget(dentry);
+}
+
+#define p2m_kill_litter(sb)		kill_litter_super(sb)
+#endif
+
+/* The last arguments of the operation create */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 3, 0)
+#define P2M_CREATE_MODE			umode_t mode
+#else
+#define P2M_CREATE_MODE			umode_t mode, bool excl
+#endif
+
+/* What the operation mkdir returns */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+#define p2m_mkdir_result		struct dentry *
+#define P2M_MKDIR_RESULT(err)		ERR_PTR(err)
+#else
+#define p2m_mkdir_result		int
+#define P2M_MKDIR_RESULT(err)		(err)
+#endif
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
 #define p2m_splice_read		copy_splice_read
@@ -54,14 +97,45 @@ static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 #endif
 
 /*
- * Some kernels, for example 6.12's stable ones, map 2 MB only below the end of
- * a file.  Newer kernels would then map all of a large page also where it is
- * split, which must not be.  So there the end is 0, and all mappings are 4 KB.
+ * Map one frame of a chunk that has a large page and 512 entries.  These may
+ * differ, so what is beside it must not be mapped with it.
+ *
+ * Old kernels map 2 MB where there is no page table, and else 4 KB: so make
+ * one, and let the kernel map the page.  New kernels map all of the large page
+ * in any case.  So the frame is mapped here, and only for reading; a write to
+ * it is another fault.
+ *
+ * Return: 0 for the kernel to map the page, or the result of the fault.
  */
-static inline void p2m_set_end(struct inode *inode)
+static inline vm_fault_t p2m_map_part(struct vm_fault *vmf, struct page *page)
 {
-	if (LINUX_VERSION_CODE < KERNEL_VERSION(6, 13, 0))
-		i_size_write(inode, MAX_LFS_FILESIZE);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+	vm_fault_t ret;
+
+	/* Who takes the page waits for this lock, and then unmaps it. */
+	lock_page(page);
+	ret = vmf_insert_page_mkwrite(vmf, page, false);
+	unlock_page(page);
+	return ret;
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#error Linux 6.13 and 6.14 have no way to map a part of a large page
+#else
+	if (apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
+				PAGE_SIZE, NULL, NULL))
+		return VM_FAULT_OOM;
+	return 0;
+#endif
+}
+
+/* Will a fault that is allowed to write make no more than its frame writable? */
+static inline bool p2m_writes_one(struct vm_fault *vmf)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
+	/* Yes if the frame is mapped already. */
+	return vmf->pte;
+#else
+	return !pmd_none(READ_ONCE(*vmf->pmd));
+#endif
 }
 
 /*

@@ -14,7 +14,6 @@
 #include "pager.h"
 #include "sharing.h"
 #include "store.h"
-#include "zero.h"
 
 static int p2m_open(struct inode *inode, struct file *file)
 {
@@ -110,33 +109,33 @@ static int __init p2m_init(void)
 	int err;
 
 	p2m_sharing_init();
-	err = p2m_zero_init();
-	if (err)
-		return err;
 	err = p2m_fs_init();
 	if (err)
-		goto out_zero;
+		return err;
 	p2m_debugfs_init();
 	err = misc_register(&p2m_misc);
 	if (err)
-		goto out_fs;
+		goto out_debugfs;
+	err = p2m_fs_register();
+	if (err)
+		goto out_misc;
 	return 0;
 
-out_fs:
+out_misc:
+	misc_deregister(&p2m_misc);
+out_debugfs:
 	p2m_debugfs_exit();
 	p2m_fs_exit();
-out_zero:
-	p2m_zero_exit();
 	return err;
 }
 module_init(p2m_init);
 
 static void __exit p2m_exit(void)
 {
+	p2m_fs_unregister();
 	misc_deregister(&p2m_misc);
 	p2m_debugfs_exit();
 	p2m_fs_exit();
-	p2m_zero_exit();
 	WARN_ON(p2m_pages_total() || p2m_stores_total());
 	/* Tables are freed by RCU. */
 	rcu_barrier();

@@ -327,11 +327,14 @@ static bool p2m_round_is_all(struct p2m_guest *guest, struct p2m_round *round)
 static void p2m_redirty_frame(struct p2m_guest *guest, unsigned long gfn)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
+	unsigned long gfns = atomic_long_read(&guest->gfns);
 
-	if (p2m_entry_dirty(entry))
+	/* The guest may have got smaller. */
+	if (p2m_entry_dirty(entry) || gfn >= gfns)
 		return;
 	/* The chunk had been discarded: all of it is dirty. */
-	if (!p2m_has_chunk(guest, gfn)) {
+	if (!p2m_has_chunk(guest, gfn) &&
+	    round_up(gfn + 1, P2M_CHUNK_GFNS) <= gfns) {
 		p2m_set_entry(&guest->map, round_down(gfn, P2M_CHUNK_GFNS),
 			      P2M_2M, p2m_dirty_entry(entry));
 		return;

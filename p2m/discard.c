@@ -13,8 +13,9 @@
  * touched.  That is so for a hole in any file.
  *
  * A part of a page of 2 MB cannot be freed.  So if less than its chunk is
- * discarded, the page is made 512 pages first.  If that is not possible, the
- * frames are filled with zeros, and keep their memory.
+ * discarded, the page is made 512 pages first.  If that is not possible, since
+ * somebody references it, the frames are filled with zeros, and keep their
+ * memory.
  */
 
 #include <linux/highmem.h>
@@ -119,6 +120,15 @@ static void p2m_discard_zero(struct p2m_guest *guest, unsigned long gfn,
 	}
 }
 
+/* Is it all of a chunk, and do all of its frames take from the pool, or none? */
+static bool p2m_discard_is_whole(struct p2m_guest *guest, unsigned long gfn,
+				 unsigned long nr)
+{
+	unsigned long pool = guest->pool.gfns;
+
+	return nr == P2M_CHUNK_GFNS && (pool <= gfn || pool >= gfn + nr);
+}
+
 /**
  * p2m_discard_held() - discard frames
  * @guest: the guest
@@ -137,7 +147,7 @@ unsigned long p2m_discard_held(struct p2m_guest *guest, unsigned long gfn,
 	struct p2m_entry entry;
 
 	*busy = 0;
-	if (nr < P2M_CHUNK_GFNS && p2m_shatter(guest, gfn)) {
+	if (!p2m_discard_is_whole(guest, gfn, nr) && p2m_shatter(guest, gfn)) {
 		p2m_discard_zero(guest, gfn, end);
 		*busy = nr;
 		return 0;
@@ -147,7 +157,8 @@ unsigned long p2m_discard_held(struct p2m_guest *guest, unsigned long gfn,
 		if (!p2m_discard_is_due(guest, gfn, entry))
 			continue;
 		p2m_discard_entry(guest, gfn, entry);
-		done += 1UL << p2m_entry_order(entry);
+		if (!p2m_type_is_hole(p2m_entry_type(entry)))
+			done += 1UL << p2m_entry_order(entry);
 	}
 	this_cpu_add(guest->counters->discarded, done);
 	/* If all of the chunk is gone, so is its table. */
@@ -203,12 +214,33 @@ static int p2m_end_held(struct p2m_guest *guest, unsigned long gfns)
 	while ((gfn = p2m_next_chunk(&guest->map, gfn, P2M_MAX_GFNS)) <
 	       P2M_MAX_GFNS) {
 		next = round_up(gfn + 1, P2M_CHUNK_GFNS);
+		/* Once for the chunk, not for each frame of it. */
+		p2m_zero_forget_chunk(guest, gfn);
 		p2m_discard_held(guest, gfn, next - gfn, &busy);
 		gfn = next;
 		cond_resched();
 	}
 	atomic_long_set(&pool->populated,
 			pool->gfns - p2m_map_count(&guest->map, p2m_pod));
+	return 0;
+}
+
+/* Discard a whole chunk past the new end.  Nobody goes on reading zeros there. */
+static int p2m_end_chunk(struct p2m_guest *guest, unsigned long gfn)
+{
+	struct p2m_hold hold;
+	unsigned long busy;
+	int err;
+
+	if (signal_pending(current))
+		return -EINTR;
+	err = p2m_hold(&hold, guest, gfn, P2M_CHUNK_GFNS);
+	if (err)
+		return err;
+	p2m_discard_held(guest, gfn, P2M_CHUNK_GFNS, &busy);
+	p2m_zero_forget_chunk(guest, gfn);
+	p2m_unhold(&hold);
+	cond_resched();
 	return 0;
 }
 
@@ -221,22 +253,26 @@ static int p2m_end_held(struct p2m_guest *guest, unsigned long gfns)
  * held.  Nobody else changes the size meanwhile.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINTR on a signal; -EBUSY if the new end is in a page of 2 MB
- * that somebody references; -ENOMEM.  After an error the guest has its size,
- * but frames past the new end may have been discarded.
+ * Return: 0; -EINTR on a signal, if there is much to discard, or on a fatal one;
+ * -EBUSY if the new end is in a page of 2 MB that somebody references; -ENOMEM.
+ * After an error the guest has its size, but chunks past the new end may have
+ * been discarded.
  */
 int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns)
 {
-	struct p2m_range range = { .next = gfns };
+	unsigned long gfn = round_up(gfns, P2M_CHUNK_GFNS);
+	unsigned long end = round_up(atomic_long_read(&guest->gfns),
+				     P2M_CHUNK_GFNS);
 	struct p2m_hold hold;
-	int err;
+	int err = 0;
 
-	while (range.next < atomic_long_read(&guest->gfns)) {
-		range.gfn = range.next;
-		range.nr = P2M_MAX_GFNS - range.gfn;
-		err = p2m_discard(guest, &range);
+	while (gfn < end) {
+		err = p2m_find_chunk(guest, &gfn, end);
+		if (!err && gfn < end)
+			err = p2m_end_chunk(guest, gfn);
 		if (err)
 			return err;
+		gfn += P2M_CHUNK_GFNS;
 	}
 	err = p2m_hold_wait(&hold, guest, 0, 0, P2M_WAIT_KILLABLE);
 	if (err)

@@ -173,7 +173,9 @@ static int p2m_domain_change(struct p2m_guest *guest,
 {
 	u64 from = guest->domain->number, to = (*domain)->number;
 
-	if (from == to)
+	/* A clone and its source are in one domain, which has no number. */
+	if (from == to && (from != P2M_DOMAIN_ALONE ||
+			   refcount_read(&guest->domain->ref) == 1))
 		return 0;
 	if (!p2m_domain_may_change(from, to))
 		return -EPERM;
@@ -188,8 +190,13 @@ static int p2m_domain_change(struct p2m_guest *guest,
 /* All of @guest is held.  @domain gets the old domain, if that changes. */
 static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
 {
+	if (guest->domain->number == P2M_DOMAIN_NEVER ||
+	    (*domain)->number == P2M_DOMAIN_NEVER)
+		return -EPERM;
 	if (guest->domain == *domain)
 		return 0;
+	if ((*domain)->number != P2M_DOMAIN_ALONE && !capable(CAP_SYS_ADMIN))
+		return -EPERM;
 	if (p2m_map_count(&guest->map, p2m_shared))
 		return -EXDEV;
 	mutex_lock(&p2m_domains_lock);
@@ -203,22 +210,20 @@ static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
  * @guest: the guest
  * @with: the other guest
  *
- * Whoever reads all of one guest to write it to the other may do so.
+ * Whoever reads one guest to write it to the other may do so, if the other
+ * shares with nobody yet.  Else @guest would learn what others there have.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EPERM if one of them is never shared, and they are two; -EXDEV if
- * @guest has shared frames; -EINTR on a signal; -ENOMEM.
+ * Return: 0; -EPERM if one of them is never shared, or the caller is no
+ * administrator and @with is in a domain of a number; -EXDEV if @guest has shared
+ * frames of another domain; -EINTR on a signal; -ENOMEM.
  */
 int p2m_domain_join(struct p2m_guest *guest, struct p2m_guest *with)
 {
 	struct p2m_domain *domain = p2m_domain_of(with);
 	struct p2m_hold hold;
-	int err = 0;
+	int err = p2m_hold_all(&hold, guest);
 
-	if (domain->number == P2M_DOMAIN_NEVER ||
-	    p2m_domain_number(guest) == P2M_DOMAIN_NEVER)
-		err = -EPERM;
-	err = err ?: p2m_hold_all(&hold, guest);
 	if (!err) {
 		err = p2m_domain_move(guest, &domain);
 		p2m_unhold(&hold);

@@ -4,7 +4,7 @@
  * and by the VMM.
  *
  * The page goes to the memory manager locked.  It stays locked until it is
- * mapped, which is after the range was put.  So p2m_unmap() can wait for a
+ * mapped, which may be after the range was put.  So p2m_unmap() can wait for a
  * fault that is about to map a page that is being taken.
  */
 
@@ -284,17 +284,6 @@ static bool p2m_fault_is_part(struct p2m_entry entry, struct page *page)
 	return PageCompound(page) && !p2m_entry_order(entry);
 }
 
-/*
- * The frames of a large page with 512 entries may differ, so it must not be
- * mapped as 2 MB.  The memory manager does that where there is no page table:
- * make one.
- */
-static int p2m_fault_map_part(struct vm_fault *vmf)
-{
-	return apply_to_page_range(vmf->vma->vm_mm, vmf->address & PAGE_MASK,
-				   PAGE_SIZE, NULL, NULL);
-}
-
 static vm_fault_t p2m_error(int err)
 {
 	switch (err) {
@@ -344,9 +333,43 @@ static bool p2m_fault_zero(struct vm_fault *vmf, struct p2m_guest *guest,
 			    pmd_none(READ_ONCE(*vmf->pmd)), page);
 }
 
+/* Find the page of the frame, which has had one. */
+static int p2m_fault_page(struct vm_fault *vmf, struct p2m_guest *guest,
+			  struct page **page, vm_fault_t *result)
+{
+	struct p2m_entry entry;
+
+	/* If there is a page table, 4 KB are mapped. */
+	if (pmd_none(READ_ONCE(*vmf->pmd)))
+		p2m_check_poison_2m(guest, vmf->pgoff);
+	entry = p2m_get_entry(&guest->map, vmf->pgoff);
+	*page = p2m_entry_page_of(entry, vmf->pgoff);
+	/* It was poisoned just now. */
+	if (!*page)
+		return -EHWPOISON;
+	if (p2m_fault_is_part(entry, *page))
+		*result = p2m_map_part(vmf, *page);
+	return 0;
+}
+
+/* Give the page to the memory manager, locked. */
+static int p2m_fault_lock(struct vm_fault *vmf, struct page *page)
+{
+	get_page(page);
+	lock_page(page);
+	/* It may have been poisoned while we waited for the lock. */
+	if (p2m_page_is_poisoned(page)) {
+		unlock_page(page);
+		put_page(page);
+		return -EHWPOISON;
+	}
+	vmf->page = page;
+	return 0;
+}
+
 /*
- * The frame is held.  After 0 its page is locked and in @vmf, and the fault
- * returns @result.
+ * The frame is held.  After 0 the fault returns @result, and the page is locked
+ * and in @vmf, unless it is mapped already.
  */
 static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 			  vm_fault_t *result)
@@ -356,26 +379,18 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 	struct page *page = NULL;
 	int err = 0;
 
+	*result = 0;
 	if (!p2m_fault_zero(vmf, guest, entry, &page))
 		err = p2m_make_touchable(guest, vmf->pgoff,
 					 p2m_fault_touch(vmf));
-	if (!err && !page) {
-		/* If there is a page table, 4 KB are mapped. */
-		if (pmd_none(READ_ONCE(*vmf->pmd)))
-			p2m_check_poison_2m(guest, vmf->pgoff);
-		entry = p2m_get_entry(&guest->map, vmf->pgoff);
-		page = p2m_entry_page_of(entry, vmf->pgoff);
-		if (p2m_fault_is_part(entry, page))
-			err = p2m_fault_map_part(vmf);
-	}
-	if (!err) {
-		vmf->page = page;
-		get_page(page);
-		lock_page(page);
+	if (!err && !page)
+		err = p2m_fault_page(vmf, guest, &page, result);
+	if (!err && !*result) {
+		err = p2m_fault_lock(vmf, page);
 		*result = VM_FAULT_LOCKED;
-		if (type == p2m_paged)
-			*result |= VM_FAULT_MAJOR;
 	}
+	if (!err && type == p2m_paged)
+		*result |= VM_FAULT_MAJOR;
 	trace_p2m_fault(guest->id, vmf->pgoff, type,
 			err ? p2m_error(err) : *result);
 	return err;
@@ -526,6 +541,12 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
 	vm_fault_t result;
 	int err;
 
+	/*
+	 * A file may be mapped past its end.  That must not cost memory, as a
+	 * hold there would.
+	 */
+	if (gfn >= atomic_long_read(&guest->gfns))
+		return VM_FAULT_SIGBUS;
 	err = get_p2m_hold(&hold, &guest->lock, gfn, 0, P2M_TRY);
 	if ((err == -EBUSY || err == -ENOMEM) &&
 	    fault_flag_allow_retry_first(vmf->flags)) {
@@ -601,12 +622,11 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 	if (!p2m_entry_dirty(entry) && READ_ONCE(guest->log_dirty))
 		return false;
 	/*
-	 * The chunk may have been split after p2m_fault(), which saw no need
-	 * for a page table.  Then all of the large page would be mapped
-	 * writable.
+	 * The chunk may have been split after p2m_fault(), which saw one entry.
+	 * Then all of the large page would be mapped writable.
 	 */
 	return p2m_entry_order(entry) || !PageCompound(page) ||
-	       !pmd_none(READ_ONCE(*vmf->pmd));
+	       p2m_writes_one(vmf);
 }
 
 static int p2m_hold_and_make_writable(struct p2m_guest *guest,

@@ -3,9 +3,9 @@
  * A guest as a file: its bytes are the guest's memory.
  *
  * A descriptor for reading and writing lets its owner do what it could do to
- * the memory that it maps: read, write, punch holes.  All else needs a
- * descriptor for control, which is opened for nothing else: see
- * p2m_file_open().
+ * the memory that it maps: read, write, punch holes; and make the file longer,
+ * or share it with nobody any more.  All else needs a descriptor for control,
+ * which is opened for nothing else: see p2m_file_open().
  *
  * The inode's lock keeps the size.  It is taken before mmap_lock, as in other
  * file systems, so no fault takes it.
@@ -15,6 +15,7 @@
 #include <linux/falloc.h>
 #include <linux/highmem.h>
 #include <linux/module.h>
+#include <linux/mount.h>
 #include <linux/pagemap.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -68,9 +69,11 @@ static int p2m_contents_copy(struct p2m_guest *guest, unsigned long gfn,
 		return -ENOMEM;
 	c->copy = true;
 	err = p2m_store_read(guest, gfn, c->page);
-	if (!err || err == -ENOMEM)
-		return err;
-	return -EIO;
+	if (err)
+		return err == -ENOMEM ? err : -EIO;
+	/* A pipe may get the page itself. */
+	__SetPageUptodate(c->page);
+	return 0;
 }
 
 /* The frame is held.  Returns -EAGAIN if a pager was asked for it. */
@@ -164,6 +167,8 @@ static ssize_t p2m_file_parts(struct kiocb *iocb, loff_t end,
 			      PAGE_SIZE - offset_in_page(iocb->ki_pos));
 		count = min(count, iov_iter_count(iter));
 		done = part(guest, iocb->ki_pos, count, iter);
+		if (done >= 0 && fatal_signal_pending(current))
+			done = -EINTR;
 		if (done < 0)
 			break;
 		iocb->ki_pos += done;
@@ -176,7 +181,10 @@ static ssize_t p2m_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 
-	return p2m_file_parts(iocb, i_size_read(inode), to, p2m_read_frame);
+	ssize_t ret;
+
+	ret = p2m_file_parts(iocb, i_size_read(inode), to, p2m_read_frame);
+	return ret == -EINTR ? -ERESTARTSYS : ret;
 }
 
 /* ---- Write -------------------------------------------------------- */
@@ -195,6 +203,7 @@ static int p2m_writable_held(struct p2m_guest *guest, unsigned long gfn,
 	return 0;
 }
 
+/* Returns -EAGAIN if a pager was asked for the frame. */
 static int p2m_writable_get(struct p2m_guest *guest, unsigned long gfn,
 			    struct page **page)
 {
@@ -208,11 +217,8 @@ static int p2m_writable_get(struct p2m_guest *guest, unsigned long gfn,
 		err = p2m_writable_held(guest, gfn, page);
 		p2m_unhold(&hold);
 		if (err == -EBUSY)
-			err = p2m_pager_wait(guest, gfn, TASK_INTERRUPTIBLE) ?:
-			      -EAGAIN;
-		else if (err == -ENOSPC)
-			err = p2m_pod_make_room(guest) ?: -EAGAIN;
-	} while (err == -EAGAIN);
+			return -EAGAIN;
+	} while (err == -ENOSPC && !(err = p2m_pod_make_room(guest)));
 	return err == -EHWPOISON ? -EIO : err;
 }
 
@@ -232,28 +238,54 @@ static ssize_t p2m_write_frame(struct p2m_guest *guest, loff_t pos,
 	return done ?: -EFAULT;
 }
 
+/* The inode is locked. */
+static ssize_t p2m_write_locked(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct inode *inode = file_inode(iocb->ki_filp);
+	loff_t size, end;
+	ssize_t ret;
+
+	ret = generic_write_checks(iocb, from);
+	if (ret <= 0)
+		return ret;
+	size = i_size_read(inode);
+	end = iocb->ki_pos + ret;
+	ret = end > size ? p2m_fs_resize(inode, end) : 0;
+	ret = ret ?: file_modified(iocb->ki_filp);
+	if (!ret)
+		ret = p2m_file_parts(iocb, end, from, p2m_write_frame);
+	/* What was not written was never there: not even a signal ends this. */
+	size = max_t(loff_t, size, round_up(iocb->ki_pos, PAGE_SIZE));
+	if (i_size_read(inode) > size)
+		p2m_fs_resize(inode, size);
+	return ret;
+}
+
+/*
+ * A pager is not waited for with the inode locked: others who want that lock
+ * cannot be killed, and some of them have locked the directory.
+ */
 static ssize_t p2m_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-	ssize_t ret;
-	loff_t end;
+	ssize_t ret, done = 0;
 
-	inode_lock(inode);
-	ret = generic_write_checks(iocb, from);
-	if (ret <= 0)
-		goto out;
-	end = iocb->ki_pos + ret;
-	if (end > i_size_read(inode)) {
-		ret = p2m_fs_resize(inode, end);
-		if (ret)
-			goto out;
-	}
-	ret = file_modified(iocb->ki_filp);
-	if (!ret)
-		ret = p2m_file_parts(iocb, end, from, p2m_write_frame);
-out:
-	inode_unlock(inode);
-	return ret;
+	do {
+		inode_lock(inode);
+		ret = p2m_write_locked(iocb, from);
+		inode_unlock(inode);
+		if (ret == -EAGAIN)
+			ret = p2m_pager_wait(inode->i_private,
+					     iocb->ki_pos >> PAGE_SHIFT,
+					     TASK_INTERRUPTIBLE);
+		else if (ret > 0)
+			done += ret;
+		else
+			break;
+	} while (ret >= 0 && iov_iter_count(from));
+	if (ret == -EINTR)
+		ret = -ERESTARTSYS;
+	return done ?: ret;
 }
 
 /* ---- Holes -------------------------------------------------------- */
@@ -316,8 +348,12 @@ static loff_t p2m_file_llseek(struct file *file, loff_t pos, int whence)
 	}
 }
 
-/* Write zeros to a part of a frame, if it has anything. */
-static int p2m_zero_part(struct p2m_guest *guest, loff_t pos, loff_t end)
+/*
+ * Write zeros to a part of a frame, if it has anything.  Returns -EAGAIN if its
+ * pager was asked for it; then @wait is the frame.
+ */
+static int p2m_zero_part(struct p2m_guest *guest, loff_t pos, loff_t end,
+			 unsigned long *wait)
 {
 	unsigned long gfn = pos >> PAGE_SHIFT;
 	struct page *page;
@@ -326,6 +362,7 @@ static int p2m_zero_part(struct p2m_guest *guest, loff_t pos, loff_t end)
 	if (pos == end || !p2m_has_chunk(guest, gfn) ||
 	    p2m_is_hole(p2m_lookup(&guest->map, gfn)))
 		return 0;
+	*wait = gfn;
 	err = p2m_writable_get(guest, gfn, &page);
 	if (err)
 		return err;
@@ -350,7 +387,8 @@ static int p2m_punch_frames(struct p2m_guest *guest, unsigned long gfn,
 }
 
 /* Punch a hole into [pos, end), which is below the end of the file. */
-static int p2m_punch(struct p2m_guest *guest, loff_t pos, loff_t end)
+static int p2m_punch(struct p2m_guest *guest, loff_t pos, loff_t end,
+		     unsigned long *wait)
 {
 	loff_t first = round_up(pos, PAGE_SIZE);
 	loff_t last = round_down(end, PAGE_SIZE);
@@ -359,9 +397,9 @@ static int p2m_punch(struct p2m_guest *guest, loff_t pos, loff_t end)
 	if (pos >= end)
 		return 0;
 	if (first > last)
-		return p2m_zero_part(guest, pos, end);
-	err = p2m_zero_part(guest, pos, first);
-	err = err ?: p2m_zero_part(guest, last, end);
+		return p2m_zero_part(guest, pos, end, wait);
+	err = p2m_zero_part(guest, pos, first, wait);
+	err = err ?: p2m_zero_part(guest, last, end, wait);
 	if (err || first == last)
 		return err;
 	return p2m_punch_frames(guest, first >> PAGE_SHIFT, last >> PAGE_SHIFT);
@@ -382,12 +420,17 @@ static int p2m_allocate(struct inode *inode, loff_t pos, loff_t end, bool grow)
 }
 
 /* The inode is locked. */
-static int p2m_fallocate_locked(struct inode *inode, int mode, loff_t pos,
-				loff_t end)
+static int p2m_fallocate_locked(struct file *file, int mode, loff_t pos,
+				loff_t end, unsigned long *wait)
 {
+	struct inode *inode = file_inode(file);
+	int err = file_modified(file);
+
+	if (err)
+		return err;
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		return p2m_punch(inode->i_private, pos,
-				 min(end, i_size_read(inode)));
+				 min(end, i_size_read(inode)), wait);
 	return p2m_allocate(inode, pos, end, !(mode & FALLOC_FL_KEEP_SIZE));
 }
 
@@ -395,25 +438,34 @@ static long p2m_file_fallocate(struct file *file, int mode, loff_t pos,
 			       loff_t len)
 {
 	struct inode *inode = file_inode(file);
+	unsigned long wait;
 	int err;
 
 	if (mode & ~(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE))
 		return -EOPNOTSUPP;
-	err = down_write_killable(&inode->i_rwsem);
-	if (err)
-		return err;
-	err = file_modified(file);
-	err = err ?: p2m_fallocate_locked(inode, mode, pos, pos + len);
-	inode_unlock(inode);
+	do {
+		err = down_write_killable(&inode->i_rwsem);
+		if (err)
+			return err;
+		err = p2m_fallocate_locked(file, mode, pos, pos + len, &wait);
+		inode_unlock(inode);
+		if (err == -EAGAIN)
+			err = p2m_pager_wait(inode->i_private, wait,
+					     TASK_INTERRUPTIBLE) ?: -EAGAIN;
+	} while (err == -EAGAIN);
 	/* What was done need not be done again. */
 	return err == -EINTR ? -ERESTARTSYS : err;
 }
 
 /* ---- Clones --------------------------------------------------------- */
 
-/* Both inodes are locked. */
+/*
+ * Both inodes are locked.  Returns -EAGAIN if a pager was asked for the frame
+ * c->wait.
+ */
 static loff_t p2m_remap_locked(struct file *in, loff_t pos_in, struct file *out,
-			       loff_t pos_out, loff_t len, unsigned int flags)
+			       loff_t pos_out, loff_t len, unsigned int flags,
+			       struct p2m_cloning *c)
 {
 	struct inode *inode = file_inode(out);
 	int err;
@@ -427,8 +479,7 @@ static loff_t p2m_remap_locked(struct file *in, loff_t pos_in, struct file *out,
 		if (err)
 			return err;
 	}
-	err = p2m_clone(p2m_file_guest(in), pos_in >> PAGE_SHIFT,
-			p2m_file_guest(out), pos_out >> PAGE_SHIFT,
+	err = p2m_clone(c, pos_in >> PAGE_SHIFT, pos_out >> PAGE_SHIFT,
 			len >> PAGE_SHIFT);
 	return err ?: len;
 }
@@ -436,14 +487,24 @@ static loff_t p2m_remap_locked(struct file *in, loff_t pos_in, struct file *out,
 static loff_t p2m_file_remap(struct file *in, loff_t pos_in, struct file *out,
 			     loff_t pos_out, loff_t len, unsigned int flags)
 {
+	struct p2m_cloning c = {
+		.source = p2m_file_guest(in),
+		.client = p2m_file_guest(out),
+	};
 	loff_t ret;
 
 	if (flags & ~REMAP_FILE_ADVISORY)
 		return -EINVAL;
-	lock_two_nondirectories(file_inode(in), file_inode(out));
-	ret = p2m_remap_locked(in, pos_in, out, pos_out, len, flags);
-	unlock_two_nondirectories(file_inode(in), file_inode(out));
-	return ret == -EINTR ? -ERESTARTSYS : ret;
+	do {
+		lock_two_nondirectories(file_inode(in), file_inode(out));
+		ret = p2m_remap_locked(in, pos_in, out, pos_out, len, flags,
+				       &c);
+		unlock_two_nondirectories(file_inode(in), file_inode(out));
+		if (ret == -EAGAIN)
+			ret = p2m_pager_wait(c.source, c.wait, TASK_KILLABLE) ?:
+			      -EAGAIN;
+	} while (ret == -EAGAIN);
+	return ret;
 }
 
 /* ---- The descriptor ----------------------------------------------- */
@@ -486,6 +547,9 @@ static int p2m_control_open(struct inode *inode, struct file *file)
 {
 	if (!inode_owner_or_capable(p2m_file_idmap(file), inode))
 		return -EPERM;
+	/* Neither reads nor writes, so nobody has looked. */
+	if (__mnt_is_readonly(file->f_path.mnt))
+		return -EROFS;
 	file->private_data = inode->i_private;
 	/* Of the same module, to which the file has a reference. */
 	file->f_op = &p2m_control_fops;
@@ -505,8 +569,13 @@ static int p2m_file_open(struct inode *inode, struct file *file)
 
 static int p2m_file_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	unsigned long end;
+
 	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
+	if (check_add_overflow(vma->vm_pgoff, vma_pages(vma), &end) ||
+	    end > P2M_MAX_GFNS)
+		return -EOVERFLOW;
 	file_accessed(file);
 	vma->vm_private_data = p2m_file_guest(file);
 	vma->vm_ops = &p2m_vm_ops;

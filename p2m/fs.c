@@ -64,10 +64,10 @@ static struct p2m_mount *p2m_mount_of(struct super_block *sb)
 /* Let the files of a mount have @nr more frames, if the mount has room. */
 static int p2m_mount_take(struct p2m_mount *m, long nr)
 {
-	long used = atomic_long_read(&m->used);
+	long used = atomic_long_read(&m->used), size = READ_ONCE(m->size);
 
 	do {
-		if (m->size && (used > m->size || nr > m->size - used))
+		if (size && (used > size || nr > size - used))
 			return -ENOSPC;
 	} while (!atomic_long_try_cmpxchg(&m->used, &used, used + nr));
 	return 0;
@@ -116,8 +116,12 @@ int p2m_fs_resize(struct inode *inode, loff_t size)
 	if (err || size == old)
 		return err;
 	if (size > old)
-		return p2m_fs_grow(inode, size, (size - old) >> PAGE_SHIFT);
-	return p2m_fs_shrink(inode, size, (old - size) >> PAGE_SHIFT);
+		err = p2m_fs_grow(inode, size, (size - old) >> PAGE_SHIFT);
+	else
+		err = p2m_fs_shrink(inode, size, (old - size) >> PAGE_SHIFT);
+	if (!err)
+		p2m_inode_modified(inode);
+	return err;
 }
 
 /* ---- Inodes ------------------------------------------------------- */
@@ -131,7 +135,7 @@ static void p2m_inode_make_dir(struct inode *inode)
 
 static int p2m_inode_make_guest(struct inode *inode)
 {
-	u64 share = p2m_mount_of(inode->i_sb)->share;
+	u64 share = READ_ONCE(p2m_mount_of(inode->i_sb)->share);
 	struct p2m_guest *guest = p2m_guest_create(inode, share);
 
 	if (IS_ERR(guest))
@@ -183,29 +187,29 @@ static int p2m_make(struct inode *dir, struct dentry *dentry, umode_t mode)
 
 	if (IS_ERR(inode))
 		return PTR_ERR(inode);
-	d_instantiate(dentry, inode);
-	/* The name keeps the inode. */
-	dget(dentry);
+	p2m_d_persist(dentry, inode);
+	p2m_inode_modified(dir);
 	return 0;
 }
 
-static int p2m_create(p2m_idmap_t *idmap, struct inode *dir,
-		      struct dentry *dentry, umode_t mode, bool excl)
+static int p2m_create(struct p2m_idmap *idmap, struct inode *dir,
+		      struct dentry *dentry, P2M_CREATE_MODE)
 {
 	return p2m_make(dir, dentry, mode | S_IFREG);
 }
 
-static int p2m_mkdir(p2m_idmap_t *idmap, struct inode *dir,
-		     struct dentry *dentry, umode_t mode)
+static p2m_mkdir_result
+p2m_mkdir(struct p2m_idmap *idmap, struct inode *dir, struct dentry *dentry,
+	  umode_t mode)
 {
 	int err = p2m_make(dir, dentry, mode | S_IFDIR);
 
 	if (!err)
 		inc_nlink(dir);
-	return err;
+	return P2M_MKDIR_RESULT(err);
 }
 
-static int p2m_tmpfile(p2m_idmap_t *idmap, struct inode *dir,
+static int p2m_tmpfile(struct p2m_idmap *idmap, struct inode *dir,
 		       struct file *file, umode_t mode)
 {
 	struct inode *inode = p2m_inode_new(dir->i_sb, dir, mode | S_IFREG);
@@ -229,7 +233,7 @@ static const struct inode_operations p2m_dir_inode_operations = {
 
 /* ---- Attributes of a file ----------------------------------------- */
 
-static int p2m_setattr(p2m_idmap_t *idmap, struct dentry *dentry,
+static int p2m_setattr(struct p2m_idmap *idmap, struct dentry *dentry,
 		       struct iattr *attr)
 {
 	struct inode *inode = d_inode(dentry);
@@ -238,6 +242,10 @@ static int p2m_setattr(p2m_idmap_t *idmap, struct dentry *dentry,
 	if (err)
 		return err;
 	if (attr->ia_valid & ATTR_SIZE) {
+		/* Who has a descriptor may not take memory from the VMM. */
+		if (attr->ia_size < i_size_read(inode) &&
+		    !inode_owner_or_capable(idmap, inode))
+			return -EPERM;
 		err = p2m_fs_resize(inode, attr->ia_size);
 		if (err)
 			return err;
@@ -247,7 +255,7 @@ static int p2m_setattr(p2m_idmap_t *idmap, struct dentry *dentry,
 }
 
 /* The blocks are what the guest has in memory, pages and stored contents. */
-static int p2m_getattr(p2m_idmap_t *idmap, const struct path *path,
+static int p2m_getattr(struct p2m_idmap *idmap, const struct path *path,
 		       struct kstat *stat, u32 mask, unsigned int flags)
 {
 	struct inode *inode = d_inode(path->dentry);
@@ -284,6 +292,13 @@ static int p2m_show_options(struct seq_file *seq, struct dentry *root)
 {
 	struct p2m_mount *m = p2m_mount_of(root->d_sb);
 
+	seq_printf(seq, ",mode=%03o", m->mode);
+	if (!uid_eq(m->uid, GLOBAL_ROOT_UID))
+		seq_printf(seq, ",uid=%u",
+			   from_kuid_munged(&init_user_ns, m->uid));
+	if (!gid_eq(m->gid, GLOBAL_ROOT_GID))
+		seq_printf(seq, ",gid=%u",
+			   from_kgid_munged(&init_user_ns, m->gid));
 	if (m->size)
 		seq_printf(seq, ",size=%luk",
 			   (unsigned long)m->size << (PAGE_SHIFT - 10));
@@ -294,9 +309,15 @@ static int p2m_show_options(struct seq_file *seq, struct dentry *root)
 	return 0;
 }
 
+/* Without a name nobody finds an inode again. */
+static int p2m_drop_inode(struct inode *inode)
+{
+	return 1;
+}
+
 static const struct super_operations p2m_super_operations = {
 	.statfs		= p2m_statfs,
-	.drop_inode	= generic_delete_inode,
+	.drop_inode	= p2m_drop_inode,
 	.evict_inode	= p2m_evict_inode,
 	.show_options	= p2m_show_options,
 };
@@ -337,10 +358,15 @@ static const struct fs_parameter_spec p2m_fs_parameters[] = {
 static int p2m_parse_size(struct fs_context *fc, struct p2m_mount *m,
 			  const char *text)
 {
-	char *rest;
-	u64 size = memparse(text, &rest);
+	char digits[24], *rest;
+	u64 size = memparse(text, &rest), number;
 
-	if (*rest || rest == text || size > P2M_MAX_GFNS << PAGE_SHIFT)
+	/* memparse() does not say that the number is too large. */
+	snprintf(digits, sizeof(digits), "%.*s",
+		 (int)strspn(text, "0123456789"), text);
+	if (*rest || kstrtou64(digits, 10, &number) ||
+	    size > P2M_MAX_GFNS << PAGE_SHIFT || number > size ||
+	    (number && !size))
 		return invalf(fc, "p2m: size=%s is not a size", text);
 	m->size = DIV_ROUND_UP(size, PAGE_SIZE);
 	return 0;
@@ -400,6 +426,25 @@ static int p2m_get_tree(struct fs_context *fc)
 	return get_tree_nodev(fc, p2m_fill_super);
 }
 
+/*
+ * Another size, and another domain for the guests made from now on.  The root
+ * directory has what chmod(1) and chown(1) gave it.
+ */
+static int p2m_reconfigure(struct fs_context *fc)
+{
+	struct p2m_mount *m = p2m_mount_of(fc->root->d_sb);
+	struct p2m_mount *new = fc->s_fs_info;
+
+	if (new->mode != m->mode || !uid_eq(new->uid, m->uid) ||
+	    !gid_eq(new->gid, m->gid))
+		return invalf(fc, "p2m: use chmod and chown on the directory");
+	if (new->size && atomic_long_read(&m->used) > new->size)
+		return invalf(fc, "p2m: the files have more than this size");
+	WRITE_ONCE(m->size, new->size);
+	WRITE_ONCE(m->share, new->share);
+	return 0;
+}
+
 static void p2m_free_fc(struct fs_context *fc)
 {
 	kfree(fc->s_fs_info);
@@ -409,6 +454,7 @@ static const struct fs_context_operations p2m_context_operations = {
 	.free		= p2m_free_fc,
 	.parse_param	= p2m_parse_param,
 	.get_tree	= p2m_get_tree,
+	.reconfigure	= p2m_reconfigure,
 };
 
 static int p2m_init_fs_context(struct fs_context *fc)
@@ -417,10 +463,14 @@ static int p2m_init_fs_context(struct fs_context *fc)
 
 	if (!m)
 		return -ENOMEM;
-	m->mode = 0755;
-	m->uid = current_fsuid();
-	m->gid = current_fsgid();
-	m->share = P2M_DOMAIN_ALONE;
+	if (fc->root) {
+		*m = *p2m_mount_of(fc->root->d_sb);
+	} else {
+		m->mode = 0755;
+		m->uid = current_fsuid();
+		m->gid = current_fsgid();
+		m->share = P2M_DOMAIN_ALONE;
+	}
 	fc->s_fs_info = m;
 	fc->ops = &p2m_context_operations;
 	return 0;
@@ -430,7 +480,7 @@ static void p2m_kill_sb(struct super_block *sb)
 {
 	struct p2m_mount *m = p2m_mount_of(sb);
 
-	kill_litter_super(sb);
+	p2m_kill_litter(sb);
 	kfree(m);
 }
 
@@ -471,27 +521,21 @@ struct p2m_guest *p2m_fs_unnamed(void)
 
 	if (IS_ERR(inode))
 		return ERR_CAST(inode);
-	p2m_set_end(inode);
+	/* Kernels since 6.12 map 2 MB only below the end of a file. */
+	i_size_write(inode, MAX_LFS_FILESIZE);
 	return inode->i_private;
 }
 
 /**
- * p2m_fs_init() - make the file system known
+ * p2m_fs_init() - make it possible to make guests without a name
  *
  * Context: module init.
- * Return: 0, or the error of kern_mount() or register_filesystem().
+ * Return: 0, or the error of kern_mount().
  */
 int p2m_fs_init(void)
 {
-	int err;
-
 	p2m_unnamed_mount = kern_mount(&p2m_unnamed_type);
-	if (IS_ERR(p2m_unnamed_mount))
-		return PTR_ERR(p2m_unnamed_mount);
-	err = register_filesystem(&p2m_fs_type);
-	if (err)
-		kern_unmount(p2m_unnamed_mount);
-	return err;
+	return PTR_ERR_OR_ZERO(p2m_unnamed_mount);
 }
 
 /**
@@ -501,6 +545,26 @@ int p2m_fs_init(void)
  */
 void p2m_fs_exit(void)
 {
-	unregister_filesystem(&p2m_fs_type);
 	kern_unmount(p2m_unnamed_mount);
+}
+
+/**
+ * p2m_fs_register() - make the file system known
+ *
+ * Context: the end of module init: a mount needs all of the module.
+ * Return: 0, or the error of register_filesystem().
+ */
+int p2m_fs_register(void)
+{
+	return register_filesystem(&p2m_fs_type);
+}
+
+/**
+ * p2m_fs_unregister() - undo p2m_fs_register()
+ *
+ * Context: module exit.
+ */
+void p2m_fs_unregister(void)
+{
+	unregister_filesystem(&p2m_fs_type);
 }

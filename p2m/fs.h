@@ -7,6 +7,8 @@
 
 int p2m_fs_init(void);
 void p2m_fs_exit(void);
+int p2m_fs_register(void);
+void p2m_fs_unregister(void);
 struct p2m_guest *p2m_fs_unnamed(void);
 int p2m_fs_resize(struct inode *inode, loff_t size);
 

@@ -17,7 +17,7 @@
  * sleep.
  *
  * THE CHARGE for pages, tables, store and lock goes to the memory cgroup of the
- * process that opened the guest, whatever makes it grow.  A fault and
+ * process that made the guest, whatever makes it grow.  A fault and
  * p2m_hold() make that cgroup the active one.
  */
 #ifndef _P2M_GUEST_H
@@ -98,6 +98,8 @@ struct p2m_pool {
  * @domain: the guests that it may share with; changes while all is held and no
  * frame is shared
  * @sharers: how many of its frames sharing.c counts as sharers
+ * @zero_4k: a page of zeros, for reads of frames that have nothing; or NULL
+ * @zero_2m: another, of 2 MB; see zero.c
  * @counters: per CPU
  * @id: its number
  * @name: its name in @lock's reports: "p2m/" and the number
@@ -115,6 +117,8 @@ struct p2m_guest {
 	struct p2m_pool			pool;
 	struct p2m_domain		*domain;
 	atomic_long_t			sharers;
+	struct page			*zero_4k;
+	struct page			*zero_2m;
 	struct p2m_counters __percpu	*counters;
 	u64				id;
 	char				name[24];

@@ -13,6 +13,7 @@
 #include "pager.h"
 #include "pod.h"
 #include "store.h"
+#include "zero.h"
 
 static DEFINE_MUTEX(p2m_guests_lock);
 static LIST_HEAD(p2m_guests);
@@ -101,6 +102,7 @@ void p2m_guest_destroy(struct p2m_guest *guest)
 	p2m_pager_free(guest);
 	p2m_store_destroy(guest);
 	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
+	p2m_zero_free(guest);
 	/* Until now it had shared pages. */
 	p2m_domain_put(guest->domain);
 	free_percpu(guest->counters);

@@ -36,8 +36,8 @@
  * @gfn: a frame of the chunk, of type mmio_dm
  *
  * Context: process context, holding @gfn; may sleep.
- * Return: 0; -EEXIST if the chunk has 512 entries, or the guest ends in it; -ENOMEM
- * if there is no such page, which is nothing unusual.
+ * Return: 0; -EEXIST if the chunk has 512 entries, or the guest ends in it;
+ * -ENOMEM if there is no such page, which is nothing unusual.
  */
 int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 {
@@ -87,7 +87,8 @@ int p2m_huge_split(struct p2m_guest *guest, unsigned long gfn)
 /**
  * p2m_huge_merge() - make one entry of 512, if they are as one
  * @guest: the guest
- * @gfn: a frame of the chunk; it has a large page, or is all pod, or has nothing
+ * @gfn: a frame of the chunk, which has a large page, or is all pod, or has
+ * nothing
  *
  * A mapping that has a page table for the chunk keeps it.  So the processor and
  * KVM go on mapping 4 KB there, until the chunk is mapped anew.
@@ -100,16 +101,22 @@ void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn)
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
 	enum p2m_type type = p2m_entry_type(entry);
 	struct page *page = p2m_entry_page(entry);
-	u64 step = page ? 1ULL << P2M_PFN_SHIFT : 0;
+	u64 step = page ? 1ULL << P2M_PFN_SHIFT : 0, val, zeros = 0;
 
 	if (p2m_entry_order(entry) || !p2m_has_chunk(guest, first) ||
 	    (page ? !PageHead(page) : type != p2m_pod && type != p2m_mmio_dm))
 		return;
-	/* The same page, type and dirtiness? */
-	for (i = 1; i < P2M_CHUNK_GFNS; i++)
-		if (p2m_get_entry(&guest->map, first + i).val !=
-		    entry.val + i * step)
+	/* The same page, type and dirtiness?  Zeros may be mapped in a part. */
+	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
+		val = p2m_get_entry(&guest->map, first + i).val;
+		if ((val & ~P2M_Z) != (entry.val & ~P2M_Z) + i * step)
 			return;
+		zeros |= val & P2M_Z;
+	}
+	/* Past the end there are none. */
+	if (zeros && first + P2M_CHUNK_GFNS > atomic_long_read(&guest->gfns))
+		return;
+	entry.val |= zeros;
 	/* The table above is there, so this cannot fail. */
 	p2m_set_entry(&guest->map, first, P2M_2M, entry);
 	if (page)

@@ -12,10 +12,10 @@
  *
  * R, W, X: what the guest may do; this follows from the type.  PS: the entry
  * maps 2 MB.  D: the frame was written since log-dirty last looked, whatever
- * its type is now.  Z: the frame has nothing, and zeros may be mapped there: see
- * zero.c.  S, G: the store, the pager, or both have the contents of a
- * frame of type paged or paging_in; if none has, they are lost.  These types
- * have no page.  If the pager has the contents, the place of the pfn has the
+ * its type is now.  Z: the frame has nothing, and zeros may be mapped there:
+ * see zero.c.  S, G: the store, the pager, or both have the contents of a frame
+ * of type paged or paging_in; if none has, they are lost.  These types have no
+ * page.  If the pager has the contents, the place of the pfn has the
  * number of the eviction.  Hardware ignores the bits of the type.  An entry of
  * 0 has type mmio_dm: nothing there.
  *

@@ -14,9 +14,9 @@
  * many frames may be populated (the target), and how many are.  P2M_POD_SET
  * fixes the frames of the account, [0, gfns).  Each of them is either of type
  * pod or populated.  A populated frame may be shared or in the store: that does
- * not matter to the account.  So only populate takes from the pool, only a
- * sweep gives back, and no other service knows of it.  At any time populated +
- * entries of type pod = gfns.
+ * not matter to the account.  So only populate, and a clone, take from the pool;
+ * only a sweep, and a discard, give back.  At any time populated + entries of
+ * type pod = gfns.
  *
  * A chunk that is all pod is one entry of 2 MB, so that it can get a page of 2
  * MB.  If there is no such page, or not enough in the pool, the entry is split.
@@ -381,8 +381,11 @@ static int p2m_pod_look_into(struct p2m_guest *guest, unsigned long gfn,
 	err = p2m_hold_wait(&hold, guest, gfn, nr, P2M_WAIT_KILLABLE);
 	if (err)
 		return err;
+	/* The guest may have got smaller. */
+	nr = gfn < guest->pool.gfns ? min(nr, guest->pool.gfns - gfn) : 0;
 	/* If there is no memory to shatter this chunk, another may do. */
-	p2m_pod_sweep_part(guest, gfn, nr, &range, 1);
+	if (nr)
+		p2m_pod_sweep_part(guest, gfn, nr, &range, 1);
 	p2m_unhold(&hold);
 	return 0;
 }
@@ -435,7 +438,9 @@ static void p2m_pod_was_fruitless(struct p2m_pool *pool)
 	pool->fruitless++;
 	pause = pool->fruitless < P2M_POD_AT_ONCE ? 0 :
 		P2M_POD_PAUSE << min(pool->fruitless - P2M_POD_AT_ONCE, 31U);
-	pool->again = jiffies + min_t(unsigned long, pause, P2M_POD_PAUSE_MAX);
+	pause = min_t(unsigned long, pause, P2M_POD_PAUSE_MAX);
+	/* The present jiffy has begun already. */
+	pool->again = jiffies + pause + 1;
 }
 
 /*

@@ -402,7 +402,7 @@ int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg)
 
 /* ---- Share -------------------------------------------------------- */
 
-/* Give a frame, of type taken or shared, this shared page. */
+/* Give a frame, which is taken, shared or a hole, this shared page. */
 static void p2m_give_shared(struct p2m_guest *guest, unsigned long gfn,
 			    struct p2m_shared *shared)
 {

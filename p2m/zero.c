@@ -13,11 +13,13 @@
  * the frame: then nobody goes on reading zeros there.
  *
  * There are two such pages: one of 4 KB; and one of 2 MB, so that a chunk that
- * was only read can be mapped as 2 MB when it is written.
+ * was only read can be mapped as 2 MB when it is written.  Each guest has its
+ * own.  A fault that is about to map one has locked it, and whoever unmaps it
+ * waits for that: so no guest has to wait for a fault of another.
  */
 
+#include <linux/atomic.h>
 #include <linux/mm.h>
-#include <linux/mutex.h>
 #include <linux/pagemap.h>
 
 #include "compat.h"
@@ -29,65 +31,60 @@
  * References to one page.  This leaves room for those that tasks take which do
  * not look.
  */
-#define P2M_ZERO_REFS	(1 << 30)
+#define P2M_ZERO_REFS	(1U << 30)
 
-static struct page *p2m_zero_4k;
-static struct page *p2m_zero_2m;
-static DEFINE_MUTEX(p2m_zero_lock);	/* of p2m_zero_2m */
-
-/**
- * p2m_zero_init() - make the page of 4 KB
- *
- * Context: module init.
- * Return: 0 or -ENOMEM.
- */
-int p2m_zero_init(void)
-{
-	p2m_zero_4k = alloc_page(GFP_HIGHUSER | __GFP_ZERO);
-	if (!p2m_zero_4k)
-		return -ENOMEM;
-	SetPageUptodate(p2m_zero_4k);
-	return 0;
-}
-
-/**
- * p2m_zero_exit() - free both
- *
- * Context: module exit; there are no guests.
- */
-void p2m_zero_exit(void)
-{
-	put_page(p2m_zero_4k);
-	if (p2m_zero_2m)
-		put_page(p2m_zero_2m);
-}
-
-/* The page of 2 MB, which the first user makes; or NULL. */
-static struct page *p2m_zero_huge(void)
+static struct page *p2m_zero_alloc(unsigned int order)
 {
 	struct folio *folio;
 
-	/* Pairs with smp_store_release(). */
-	if (smp_load_acquire(&p2m_zero_2m))
-		return p2m_zero_2m;
-	mutex_lock(&p2m_zero_lock);
-	if (!p2m_zero_2m) {
+	if (order)
 		folio = folio_alloc((GFP_TRANSHUGE_LIGHT & ~__GFP_MOVABLE) |
-				    __GFP_ZERO, P2M_2M);
-		if (folio) {
-			folio_mark_uptodate(folio);
-			folio->index = 0;
-			smp_store_release(&p2m_zero_2m, folio_page(folio, 0));
-		}
-	}
-	mutex_unlock(&p2m_zero_lock);
-	return p2m_zero_2m;
+				    __GFP_ACCOUNT | __GFP_ZERO, order);
+	else
+		folio = folio_alloc(P2M_GFP_PAGE | __GFP_ZERO, 0);
+	if (!folio)
+		return NULL;
+	folio_mark_uptodate(folio);
+	if (order)
+		folio->index = 0;	/* any that is below the end */
+	return folio_page(folio, 0);
 }
 
-static bool p2m_zero_usable(struct page *page, unsigned int order)
+/* The guest's page of this order, which the first read makes; or NULL. */
+static struct page *p2m_zero_page(struct p2m_guest *guest, unsigned int order)
 {
-	return page && page_count(page) < P2M_ZERO_REFS &&
-	       !p2m_pages_poisoned(page, order);
+	struct page **slot = order ? &guest->zero_2m : &guest->zero_4k;
+	struct page *page = READ_ONCE(*slot), *first;
+
+	if (!page) {
+		page = p2m_zero_alloc(order);
+		if (!page)
+			return NULL;
+		/* Another fault may make one, too. */
+		first = cmpxchg(slot, NULL, page);
+		if (first) {
+			put_page(page);
+			page = first;
+		}
+	}
+	if ((unsigned int)page_count(page) >= P2M_ZERO_REFS ||
+	    p2m_pages_poisoned(page, order))
+		return NULL;
+	return page;
+}
+
+/**
+ * p2m_zero_free() - a guest goes: free its pages of zeros
+ * @guest: the guest, which nobody maps
+ *
+ * Context: process context.
+ */
+void p2m_zero_free(struct p2m_guest *guest)
+{
+	if (guest->zero_4k)
+		put_page(guest->zero_4k);
+	if (guest->zero_2m)
+		put_page(guest->zero_2m);
 }
 
 /* Is the chunk one entry, or none, all of it in the guest? */
@@ -127,14 +124,17 @@ bool p2m_zero_map(struct p2m_guest *guest, unsigned long gfn, bool huge,
 		  struct page **page)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-	struct page *zero;
+	struct page *zero = NULL;
 
-	huge = huge && p2m_zero_is_chunk(guest, gfn);
-	zero = huge ? p2m_zero_huge() : p2m_zero_4k;
-	if (!p2m_zero_usable(zero, huge ? P2M_2M : P2M_4K) ||
-	    p2m_zero_note(guest, gfn, entry))
+	if (huge && p2m_zero_is_chunk(guest, gfn))
+		zero = p2m_zero_page(guest, P2M_2M);
+	if (zero)
+		zero += gfn % P2M_CHUNK_GFNS;
+	else
+		zero = p2m_zero_page(guest, P2M_4K);
+	if (!zero || p2m_zero_note(guest, gfn, entry))
 		return false;
-	*page = huge ? zero + gfn % P2M_CHUNK_GFNS : zero;
+	*page = zero;
 	return true;
 }
 
@@ -146,16 +146,51 @@ bool p2m_zero_map(struct p2m_guest *guest, unsigned long gfn, bool huge,
 static void p2m_zero_zap(struct p2m_guest *guest, unsigned long gfn,
 			 unsigned int order)
 {
-	folio_wait_locked(page_folio(p2m_zero_4k));
-	if (p2m_zero_2m)
-		folio_wait_locked(page_folio(p2m_zero_2m));
+	struct page *small = READ_ONCE(guest->zero_4k);
+	struct page *large = READ_ONCE(guest->zero_2m);
+
+	if (small)
+		folio_wait_locked(page_folio(small));
+	if (large)
+		folio_wait_locked(page_folio(large));
 	p2m_zap(guest, round_down(gfn, 1UL << order), 1UL << order);
+}
+
+/* Clear Z in all entries of a chunk.  Had one Z? */
+static bool p2m_zero_clear(struct p2m_guest *guest, unsigned long gfn)
+{
+	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
+	unsigned long i = first, end = first + P2M_CHUNK_GFNS;
+	struct p2m_entry entry;
+	bool was = false;
+
+	p2m_for_each_entry(&guest->map, i, entry, end) {
+		if (!(entry.val & P2M_Z))
+			continue;
+		entry.val &= ~P2M_Z;
+		p2m_change_entry(guest, i, entry);
+		was = true;
+	}
+	return was;
+}
+
+/**
+ * p2m_zero_forget_chunk() - nobody goes on reading zeros in a chunk
+ * @guest: the guest
+ * @gfn: a frame of the chunk
+ *
+ * Context: process context, holding @gfn; may sleep.
+ */
+void p2m_zero_forget_chunk(struct p2m_guest *guest, unsigned long gfn)
+{
+	if (p2m_zero_clear(guest, gfn))
+		p2m_zero_zap(guest, gfn, P2M_2M);
 }
 
 /**
  * p2m_zero_unmap() - nobody goes on reading zeros
  * @guest: the guest
- * @gfn: the frame; what was set for it, has its order now
+ * @gfn: the frame, which has another entry now
  * @was: the entry that it had before
  *
  * Context: process context, holding @gfn; may sleep.
@@ -163,10 +198,15 @@ static void p2m_zero_zap(struct p2m_guest *guest, unsigned long gfn,
 void p2m_zero_unmap(struct p2m_guest *guest, unsigned long gfn,
 		    struct p2m_entry was)
 {
-	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
-
-	if (was.val & P2M_Z)
-		p2m_zero_zap(guest, gfn, p2m_entry_order(entry));
+	if (!(was.val & P2M_Z))
+		return;
+	if (!p2m_entry_order(was)) {
+		p2m_zero_zap(guest, gfn, P2M_4K);
+		return;
+	}
+	/* If the chunk was split: once for all frames of it. */
+	p2m_zero_clear(guest, gfn);
+	p2m_zero_zap(guest, gfn, P2M_2M);
 }
 
 /**

@@ -5,11 +5,11 @@
 
 #include "p2m/guest.h"
 
-int p2m_zero_init(void);
-void p2m_zero_exit(void);
+void p2m_zero_free(struct p2m_guest *guest);
 bool p2m_zero_map(struct p2m_guest *guest, unsigned long gfn, bool huge,
 		  struct page **page);
 void p2m_zero_forget(struct p2m_guest *guest, unsigned long gfn);
+void p2m_zero_forget_chunk(struct p2m_guest *guest, unsigned long gfn);
 void p2m_zero_unmap(struct p2m_guest *guest, unsigned long gfn,
 		    struct p2m_entry was);
 

@@ -247,18 +247,24 @@ struct p2m_audit {
  *     mode=, uid=, gid=    of the root directory
  *     share=     the sharing domain of new guests: alone (the default), never,
  *                or a number; see P2M_SHARE_DOMAIN
+ *   A mount can get another size and share by mount -o remount: EINVAL if its
+ *   files have more, or for other options.
  *   umount fails with EBUSY while a file is open or mapped.
  *
  *   ftruncate(2), truncate(2)
  *     Make the guest larger or smaller.  Frames past the new end are discarded,
- *     and a touch of them raises SIGBUS.  A foreign mapping keeps its pages.  A
- *     call that fails has not changed the size; but frames past the new end may
- *     have been discarded.
+ *     and a touch of them raises SIGBUS.  A foreign mapping keeps its pages.  If
+ *     a pager has some of these frames, it is not asked, and who waits for it
+ *     gets SIGBUS.  A call that fails has not changed the size; but frames past
+ *     the new end may have been discarded.
  *     EINVAL     the size is not a multiple of 4096
+ *     EPERM      it is smaller, and the caller is not the owner of the file, nor
+ *                has CAP_FOWNER: who only has a descriptor may not take memory
+ *                from the VMM
  *     EFBIG      it is more than P2M_MAX_GFNS frames
  *     ENOSPC     the mount's size does not allow it
  *     EBUSY      the new end is in a page of 2 MB that somebody references
- *     EINTR      a signal came first
+ *     EINTR      a signal came first, and there was much to discard
  *     ENOMEM     no memory to make 512 pages of the one that the new end is in
  *
  *   fallocate(2)
@@ -274,8 +280,9 @@ struct p2m_audit {
  *   read(2), write(2), and all that is made of them
  *     To read frames that have nothing gives zeros, and allocates nothing.  To
  *     read what is in the store leaves it there; what a pager has it is asked
- *     for.  A write past the end makes the file longer; its end must then be a
- *     multiple of 4096 (EINVAL).
+ *     for.  A signal that does not kill starts the call again (SA_RESTART).  A
+ *     write past the end makes the file longer; its end must then be a multiple
+ *     of 4096 (EINVAL).  What is not written does not make it longer.
  *     EIO        the contents are lost, or cannot be read
  *
  *   lseek(2)
@@ -284,22 +291,36 @@ struct p2m_audit {
  *
  *   ioctl(2) with FICLONE or FICLONERANGE; cp --reflink=always
  *     The other guest gets these frames, and both share the pages until one of
- *     them writes.  No page is copied, unless somebody references it.  What is
- *     in the store comes back first.  The guests may run; for a clone of one
- *     instant, stop them.  The clone comes into the sharing domain of its
- *     source.
+ *     them writes.  What is in the store comes back first.  A page of 2 MB is
+ *     made 512 pages.  A page that somebody else references, or that has too
+ *     many sharers, is copied.  The guests may run; for a clone of one instant,
+ *     stop them.  The clone comes into the sharing domain of its source; if that
+ *     is P2M_DOMAIN_ALONE, the two are then alone together.  After an error some
+ *     frames are cloned, and some of the other guest's may be gone.
  *     EXDEV      the clone has frames that it shares in another domain; or the
  *                files are not in the same mount
- *     EPERM      one of them is P2M_DOMAIN_NEVER
+ *     EPERM      one of them is P2M_DOMAIN_NEVER; or the source is in a domain
+ *                with a number, the clone is not, and the caller has no
+ *                CAP_SYS_ADMIN
  *     EIO        a frame of the source is broken
  *     EINVAL     the range is not of whole frames
- *     ENOSPC, ENOMEM, EINTR    as above
+ *     EINTR      a signal came that kills
+ *     ENOSPC, ENOMEM           as above
  *
  *   mmap(2)
  *     As for the device, but the size stays: a touch past the end raises
  *     SIGBUS.
  *     EINVAL     MAP_PRIVATE was asked for.  Its copies would be pages that the
  *                map does not know
+ *     EOVERFLOW  the end is past P2M_MAX_GFNS
+ *     To read a frame that has nothing, here as through the device, maps a page
+ *     of zeros, until somebody writes to the frame.  So MAP_POPULATE, and
+ *     mlock(2) of what was read before, give no pages: use fallocate(2),
+ *     MADV_POPULATE_WRITE, or QEMU's prealloc=on.  A device for which such a
+ *     page was pinned for long, and only for reading (VFIO with a read-only
+ *     mapping, vhost-vdpa), goes on reading zeros after that: let the guest, or
+ *     fallocate(2), give it pages first.  A page of zeros counts in the RSS of
+ *     the process.
  *
  *   stat(2)
  *     The blocks are what the guest has in memory: pages and stored contents.
@@ -308,7 +329,8 @@ struct p2m_audit {
  *     open(2) with access mode 3 (O_WRONLY | O_RDWR) gives a descriptor for all
  *     calls, and for the pager's read(2) and poll(2).  It cannot map the guest.
  *     The caller needs the permissions to read and to write, and must be the
- *     file's owner or have CAP_FOWNER (EPERM).  /proc/PID/fd/N can be opened
+ *     file's owner or have CAP_FOWNER (EPERM).  The mount may not be read-only
+ *     (EROFS).  /proc/PID/fd/N can be opened
  *     so, too, also if the file has no name.
  */
 
@@ -615,7 +637,8 @@ struct p2m_event {
  *     a device: Linux passes over shared mappings.  Call this instead.)
  *     P2M_GET_INFO returns the domain.  A domain comes with its first guest and
  *     goes with the last one.
- *       EPERM      the caller does not have CAP_SYS_ADMIN in the initial user
+ *       EPERM      the descriptor is neither for writing nor for control; or
+ *                  the caller does not have CAP_SYS_ADMIN in the initial user
  *                  namespace.  Three changes do not need it: to
  *                  P2M_DOMAIN_NEVER; to P2M_DOMAIN_ALONE, if the guest is not
  *                  P2M_DOMAIN_NEVER; to the domain that it is already in.

@@ -20,7 +20,7 @@ static struct p2m_range discard(int fd, u64 gfn, u64 nr)
 	struct p2m_range range = { .size = sizeof(range), .gfn = gfn, .nr = nr };
 	int ret = p2m_call(fd, P2M_DISCARD, &range);
 
-	TEST_ASSERT(!ret, "discard [%#lx, +%#lx): %d", gfn, nr, ret);
+	TEST_ASSERT(!ret, "P2M_DISCARD of [%#lx, +%#lx): %d", gfn, nr, ret);
 	return range;
 }
 
@@ -120,6 +120,22 @@ TEST_F(frames, of_a_foreign_mapping_stay_there)
 	munmap(there, P2M_PAGE_SIZE);
 }
 
+TEST_F(frames, that_somebody_holds_are_free_for_the_guest)
+{
+	u64 words[P2M_WORDS], was = *p2m_page(&self->mem, 9);
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	p2m_mem_hold(pipes[1], &self->mem, 9);
+	EXPECT_EQ(1, discard(self->mem.fd, 9, 1).done);
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 9, 1));
+	*p2m_page(&self->mem, 9) = was + 1;
+	ASSERT_EQ(P2M_PAGE_SIZE, read(pipes[0], words, sizeof(words)));
+	EXPECT_EQ(was, words[0]);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 TEST_F(frames, give_the_pool_its_pages_back)
 {
 	struct p2m_pod pod = { .size = sizeof(pod), .target = NR_FRAMES };
@@ -133,6 +149,26 @@ TEST_F(frames, give_the_pool_its_pages_back)
 	EXPECT_EQ(NR_FRAMES - 1, p2m_audit(self->mem.fd).types[TYPE_POD]);
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 1, NR_FRAMES - 1));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
+}
+
+TEST_F(frames, of_a_large_page_that_the_pool_ends_in_are_counted)
+{
+	struct p2m_range range = { .size = sizeof(range), .nr = 2 * P2M_CHUNK };
+	struct p2m_pod pod = { .size = sizeof(pod), .target = NR_FRAMES };
+	struct p2m_mem all = self->mem;
+
+	/* The pool has 64 frames of the second chunk.  Then the guest grows. */
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_SET, &pod));
+	all.nr = 2 * P2M_CHUNK;
+	all.hva = p2m_map(self->mem.fd, 0, all.nr);
+	p2m_mem_fill(&all, 0, all.nr);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_COLLAPSE, &range));
+	ASSERT_EQ(2, p2m_stats(self->mem.fd).collapsed);
+	EXPECT_EQ(P2M_CHUNK, discard(self->mem.fd, P2M_CHUNK, P2M_CHUNK).done);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_POD_GET, &pod));
+	EXPECT_EQ(P2M_CHUNK, pod.populated);
+	EXPECT_EQ(64, pod.entries);
+	munmap(all.hva, all.nr * P2M_PAGE_SIZE);
 }
 
 /* ---- Log-dirty ------------------------------------------------------ */
@@ -207,7 +243,7 @@ TEST_F(large, page_goes_as_a_whole)
 	EXPECT_EQ(P2M_CHUNK, p2m_totals().pages);
 	EXPECT_EQ(0, p2m_stats(self->mem.fd).shattered);
 	/* Then there may be another. */
-	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 1));
+	p2m_mem_populate(&self->mem, 0, 1);
 	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, P2M_CHUNK, P2M_CHUNK));
 }
@@ -222,6 +258,24 @@ TEST_F(large, page_loses_a_part)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 110, 2 * P2M_CHUNK - 110));
 }
 
+TEST_F(large, page_that_somebody_holds_keeps_its_memory_and_is_zero)
+{
+	struct p2m_range range;
+	int pipes[2];
+
+	ASSERT_EQ(0, pipe(pipes));
+	p2m_mem_hold(pipes[1], &self->mem, 9);
+	range = discard(self->mem.fd, 100, 10);
+	EXPECT_EQ(0, range.done);
+	EXPECT_EQ(10, range.busy);
+	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 100, 10));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 100));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 110, 2 * P2M_CHUNK - 110));
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 TEST_F(large, page_that_is_all_discarded_by_parts_comes_back_large)
 {
 	u64 gfn;
@@ -229,7 +283,7 @@ TEST_F(large, page_that_is_all_discarded_by_parts_comes_back_large)
 	for (gfn = 0; gfn < P2M_CHUNK; gfn += 64)
 		discard(self->mem.fd, gfn, 64);
 	EXPECT_EQ(P2M_CHUNK, p2m_totals().pages);
-	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 1));
+	p2m_mem_populate(&self->mem, 0, 1);
 	EXPECT_EQ(2 * P2M_CHUNK, p2m_totals().pages);
 }
 

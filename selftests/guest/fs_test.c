@@ -14,6 +14,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 
@@ -106,7 +107,7 @@ static void on_sigbus(int sig)
 }
 
 /* Does a touch raise SIGBUS? */
-static bool is_bus_error(volatile char *at)
+static bool is_bus_error(char *at)
 {
 	struct sigaction action = { .sa_handler = on_sigbus }, old;
 	bool raised;
@@ -114,7 +115,7 @@ static bool is_bus_error(volatile char *at)
 	sigaction(SIGBUS, &action, &old);
 	raised = sigsetjmp(bus, 1);
 	if (!raised)
-		*at = 1;
+		WRITE_ONCE(*at, 1);
 	sigaction(SIGBUS, &old, NULL);
 	return raised;
 }
@@ -151,6 +152,77 @@ TEST_F(fs, a_file_that_shrinks_shrinks_its_pool)
 	EXPECT_EQ(0, p2m_totals().pages);
 }
 
+/* Nominate and evict the last frame, with a pager that says nothing. */
+static void evict_last(int control, char *to)
+{
+	struct p2m_pager_attach attach = {
+		.size = sizeof(attach), .policy = P2M_PAGER_SIGBUS,
+	};
+	struct p2m_page page = {
+		.size = sizeof(page), .gfn = NR_FRAMES - 1, .addr = (u64)to,
+	};
+	int ret = p2m_call(control, P2M_PAGER_ATTACH, &attach);
+
+	TEST_ASSERT(!ret, "P2M_PAGER_ATTACH: %d", ret);
+	TEST_ASSERT(p2m_move(control, P2M_NOMINATE, NR_FRAMES - 1, 1).done == 1,
+		    "P2M_NOMINATE");
+	ret = p2m_call(control, P2M_EVICT, &page);
+	TEST_ASSERT(!ret, "P2M_EVICT: %d", ret);
+}
+
+TEST_F(fs, a_file_may_shrink_while_a_pager_has_its_end)
+{
+	static char out[P2M_PAGE_SIZE];
+	struct p2m_page page = {
+		.size = sizeof(page), .gfn = NR_FRAMES - 1, .addr = (u64)out,
+	};
+	int control = open(self->path, O_CONTROL);
+	pid_t pid;
+
+	ASSERT_LE(0, control);
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	evict_last(control, out);
+	pid = p2m_fork();
+	if (!pid)
+		_exit(*p2m_page(&self->mem, NR_FRAMES - 1) != 0);
+	while (!p2m_stats(control).events)
+		usleep(1000);
+	ASSERT_EQ(0, ftruncate(self->mem.fd, SIZE - P2M_PAGE_SIZE));
+	EXPECT_EQ(-SIGBUS, p2m_wait(pid));
+	EXPECT_EQ(-ERANGE, p2m_call(control, P2M_PREP, &page));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, NR_FRAMES - 1));
+	ASSERT_EQ(0, ftruncate(self->mem.fd, SIZE));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, NR_FRAMES - 1, 1));
+	close(control);
+}
+
+TEST_F(fs, what_was_only_read_past_the_end_is_gone)
+{
+	char word[8] = "written";
+
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, NR_FRAMES));
+	ASSERT_EQ(0, ftruncate(self->mem.fd, 0));
+	EXPECT_TRUE(is_bus_error((char *)p2m_page(&self->mem, 1)));
+	ASSERT_EQ(0, ftruncate(self->mem.fd, SIZE));
+	ASSERT_EQ(8, pwrite(self->mem.fd, word, 8, 5 * P2M_PAGE_SIZE));
+	EXPECT_EQ(0, memcmp(word, p2m_page(&self->mem, 5), 8));
+	*p2m_page(&self->mem, 6) = 6;
+	EXPECT_EQ(6, *p2m_page(&self->mem, 6));
+}
+
+TEST_F(fs, a_touch_far_past_the_end_is_sigbus)
+{
+	char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+			self->mem.fd, 1L << 40);
+
+	ASSERT_NE(MAP_FAILED, at);
+	EXPECT_TRUE(is_bus_error(at));
+	munmap(at, 4096);
+	EXPECT_EQ(MAP_FAILED, mmap(NULL, 4096, PROT_READ, MAP_SHARED,
+				   self->mem.fd, 1L << 62));
+	EXPECT_EQ(EOVERFLOW, errno);
+}
+
 TEST_F(fs, a_page_of_2_mb_is_cut)
 {
 	char *at;
@@ -164,6 +236,27 @@ TEST_F(fs, a_page_of_2_mb_is_cut)
 	EXPECT_EQ(7, at[0]);
 	EXPECT_TRUE(is_bus_error(at + 3 * P2M_PAGE_SIZE));
 	munmap(at, 2 * P2M_CHUNK * P2M_PAGE_SIZE);
+}
+
+TEST_F(fs, a_page_of_2_mb_that_somebody_holds_is_not_cut)
+{
+	struct p2m_mem large;
+	int pipes[2];
+
+	mem_of_file(&large, self->path, 2 * P2M_CHUNK);
+	munmap(large.hva, large.nr * P2M_PAGE_SIZE);
+	large.hva = p2m_map_huge(large.fd, 0, large.nr);
+	p2m_mem_fill(&large, 0, P2M_CHUNK);
+	ASSERT_EQ(0, pipe(pipes));
+	p2m_mem_hold(pipes[1], &large, 9);
+	EXPECT_EQ(-1, ftruncate(large.fd, 3 * P2M_PAGE_SIZE));
+	EXPECT_EQ(EBUSY, errno);
+	EXPECT_EQ(2 * P2M_CHUNK * P2M_PAGE_SIZE, size_of(large.fd));
+	EXPECT_EQ(0, p2m_mem_wrong_pages(&large, 0, P2M_CHUNK));
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(0, ftruncate(large.fd, 3 * P2M_PAGE_SIZE));
+	p2m_mem_close(&large);
 }
 
 TEST_F(fs, a_size_is_of_whole_frames)
@@ -202,6 +295,23 @@ TEST_F(fs, to_read_what_is_paged_out_leaves_it_there)
 	EXPECT_EQ(NR_FRAMES, p2m_totals().store);
 	EXPECT_EQ(first, *p2m_page(&self->mem, 1));
 	EXPECT_EQ(0, memcmp(words, p2m_page(&self->mem, 1), sizeof(words)));
+}
+
+TEST_F(fs, what_is_paged_out_can_be_sent)
+{
+	FILE *copy = tmpfile();
+	char is[P2M_PAGE_SIZE];
+
+	ASSERT_NE(NULL, copy);
+	p2m_mem_fill(&self->mem, 0, 16);
+	ASSERT_EQ(1, p2m_move(self->mem.fd, P2M_PAGE_OUT, 8, 1).done);
+	ASSERT_EQ(16 * P2M_PAGE_SIZE, sendfile(fileno(copy), self->mem.fd, NULL,
+					       16 * P2M_PAGE_SIZE));
+	EXPECT_EQ(1, p2m_stats(self->mem.fd).paged);
+	ASSERT_EQ(P2M_PAGE_SIZE, pread(fileno(copy), is, sizeof(is),
+				       8 * P2M_PAGE_SIZE));
+	EXPECT_EQ(0, memcmp(is, p2m_page(&self->mem, 8), sizeof(is)));
+	fclose(copy);
 }
 
 TEST_F(fs, what_is_written_is_mapped)
@@ -282,6 +392,29 @@ TEST_F(fs, a_hole_is_a_discard)
 	EXPECT_EQ(0, punch(self->mem.fd, SIZE + 4096, 4096));
 	EXPECT_EQ(-EOPNOTSUPP, fallocate(self->mem.fd, FALLOC_FL_ZERO_RANGE, 0,
 					 4096) ? -errno : 0);
+}
+
+TEST_F(fs, a_write_that_fails_leaves_the_size)
+{
+	EXPECT_EQ(-1, pwrite(self->mem.fd, (void *)1, 4096, SIZE));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+	EXPECT_EQ(-1, pwrite(self->mem.fd, "a", 1, SIZE));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+}
+
+TEST_F(fs, a_write_that_stops_half_way_leaves_no_gap)
+{
+	char *pages = mmap(NULL, 2 * P2M_PAGE_SIZE, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	ASSERT_NE(MAP_FAILED, pages);
+	munmap(pages + P2M_PAGE_SIZE, P2M_PAGE_SIZE);
+	fcntl(self->mem.fd, F_SETFL, O_APPEND);
+	EXPECT_EQ(P2M_PAGE_SIZE, write(self->mem.fd, pages, 2 * P2M_PAGE_SIZE));
+	EXPECT_EQ(SIZE + P2M_PAGE_SIZE, size_of(self->mem.fd));
+	munmap(pages, P2M_PAGE_SIZE);
 }
 
 TEST_F(fs, to_allocate_is_to_populate)
@@ -381,11 +514,35 @@ TEST_F(fs, has_a_size)
 	rmdir(dir);
 }
 
+static int remount(const char *dir, const char *options)
+{
+	return mount("none", dir, "p2m", MS_REMOUNT, options) ? -errno : 0;
+}
+
+TEST_F(fs, may_get_another_size_and_domain)
+{
+	struct statfs fs;
+	int fd;
+
+	/* The file of the test has more. */
+	EXPECT_EQ(-EINVAL, remount(self->dir, "size=1m"));
+	EXPECT_EQ(-EINVAL, remount(self->dir, "mode=0700"));
+	EXPECT_EQ(-EINVAL, remount(self->dir, "uid=7"));
+	EXPECT_EQ(0, remount(self->dir, "size=64m,share=never"));
+	EXPECT_EQ(0, statfs(self->dir, &fs));
+	EXPECT_EQ(64 * P2M_CHUNK / 2, fs.f_blocks);
+	fd = open(self->dir, O_TMPFILE | O_RDWR, 0600);
+	EXPECT_EQ(P2M_DOMAIN_NEVER, p2m_info(fd).domain);
+	EXPECT_EQ(P2M_DOMAIN_ALONE, p2m_info(self->mem.fd).domain);
+	close(fd);
+	EXPECT_EQ(0, remount(self->dir, "size=0"));
+}
+
 TEST_F(fs, refuses_options_that_it_does_not_know)
 {
 	static const char * const bad[] = {
 		"size=big", "size=1mx", "share=some", "mode=9", "nonsense",
-		"uid=-1", "size=99999999999999999999",
+		"uid=-1", "size=99999999999999999999", "size=16777216t",
 	};
 	size_t i;
 
@@ -535,6 +692,71 @@ TEST_F(fs, a_guest_that_is_never_shared_is_not_cloned)
 	unlink(path);
 }
 
+static void be_user(int id)
+{
+	TEST_ASSERT(!setresgid(id, id, id) && !setresuid(id, id, id), "user");
+}
+
+static int try_clone(const char *from, const char *to, u64 domain)
+{
+	int in, out;
+
+	be_user(1000);
+	in = open(from, O_RDONLY);
+	out = open(to, O_RDWR);
+	if (in < 0 || out < 0)
+		return 1;
+	if (!ioctl(out, FICLONE, in) || errno != EPERM)
+		return 2;
+	/* To read a guest is not enough to change it. */
+	if (p2m_set_domain(in, P2M_DOMAIN_NEVER) != -EPERM)
+		return 3;
+	return p2m_info(out).domain == domain ? 4 : 0;
+}
+
+TEST_F(fs, to_clone_a_guest_is_no_way_into_its_domain)
+{
+	struct p2m_mem clone;
+	char path[80];
+	pid_t pid;
+
+	sprintf(path, "%s/clone", self->dir);
+	mem_of_file(&clone, path, NR_FRAMES);
+	ASSERT_EQ(0, fchown(clone.fd, 1000, 1000));
+	ASSERT_EQ(0, fchmod(self->mem.fd, 0644));
+	ASSERT_EQ(0, chmod(self->dir, 0755));
+	p2m_mem_fill(&self->mem, 0, 10);
+	ASSERT_EQ(0, p2m_set_domain(self->mem.fd, 5));
+	pid = p2m_fork();
+	if (!pid)
+		_exit(try_clone(self->path, path, 5));
+	EXPECT_EQ(0, p2m_wait(pid));
+	/* An administrator may. */
+	EXPECT_EQ(0, ioctl(clone.fd, FICLONE, self->mem.fd));
+	EXPECT_EQ(5, p2m_info(clone.fd).domain);
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
+TEST_F(fs, a_clone_can_leave_its_source)
+{
+	struct p2m_range range = { .size = sizeof(range), .nr = NR_FRAMES };
+	struct p2m_scan scan = { .size = sizeof(scan), .nr = NR_FRAMES };
+	struct p2m_mem clone;
+	char path[80];
+
+	sprintf(path, "%s/clone", self->dir);
+	p2m_mem_fill(&self->mem, 0, 10);
+	ASSERT_EQ(0, clone_of(&clone, &self->mem, path));
+	EXPECT_EQ(-EBUSY, p2m_set_domain(clone.fd, P2M_DOMAIN_ALONE));
+	ASSERT_EQ(0, p2m_call(clone.fd, P2M_UNSHARE, &range));
+	ASSERT_EQ(0, p2m_set_domain(clone.fd, P2M_DOMAIN_ALONE));
+	ASSERT_EQ(0, p2m_call(clone.fd, P2M_SHARE_SCAN, &scan));
+	EXPECT_EQ(0, scan.done);
+	p2m_mem_close(&clone);
+	unlink(path);
+}
+
 /* ---- Who may control ------------------------------------------------ */
 
 /* What a call that does more than map a guest says */
@@ -559,11 +781,6 @@ static int controls(int fd)
 	return ret;
 }
 
-static void be_user(int id)
-{
-	TEST_ASSERT(!setresgid(id, id, id) && !setresuid(id, id, id), "user");
-}
-
 /* A back end is another user, and was handed the descriptor. */
 static int be_back_end(int fd)
 {
@@ -579,6 +796,9 @@ static int be_back_end(int fd)
 	if (mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) ==
 	    MAP_FAILED)
 		return 3;
+	/* It may not take memory from the VMM. */
+	if (!ftruncate(fd, 4096) || errno != EPERM)
+		return 5;
 	/* It cannot open it for more. */
 	sprintf(name, "/proc/self/fd/%d", fd);
 	if (open(name, O_CONTROL) >= 0 || errno != EACCES)
@@ -654,6 +874,54 @@ TEST_F(fs, the_owner_controls_by_an_open_for_control)
 		_exit(be_owner(self->path, self->mem.fd));
 	EXPECT_EQ(0, p2m_wait(pid));
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 0, 1));
+}
+
+TEST_F(fs, nobody_controls_through_a_mount_that_is_read_only)
+{
+	char dir[64] = "/tmp/p2m.ro.XXXXXX", path[80];
+
+	ASSERT_NE(NULL, mkdtemp(dir));
+	ASSERT_EQ(0, mount(self->dir, dir, NULL, MS_BIND, NULL));
+	ASSERT_EQ(0, mount(NULL, dir, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY,
+			   NULL));
+	sprintf(path, "%s/vm", dir);
+	EXPECT_EQ(-1, open(path, O_CONTROL));
+	EXPECT_EQ(EROFS, errno);
+	EXPECT_EQ(0, umount(dir));
+	rmdir(dir);
+}
+
+/* Others who want the file can be killed, and its directory is free. */
+TEST_F(fs, a_write_that_waits_for_a_pager_is_in_nobodys_way)
+{
+	static char out[P2M_PAGE_SIZE];
+	int control = open(self->path, O_CONTROL), fd;
+	pid_t writer, other;
+	char path[80];
+
+	ASSERT_LE(0, control);
+	p2m_mem_fill(&self->mem, 0, NR_FRAMES);
+	evict_last(control, out);
+	writer = p2m_fork();
+	if (!writer)
+		_exit(pwrite(self->mem.fd, out, 1, SIZE - 1) != 1);
+	while (!p2m_stats(control).events)
+		usleep(1000);
+	usleep(100000);
+	EXPECT_TRUE(p2m_is_alive(writer));
+	other = p2m_fork();
+	if (!other)
+		_exit(unlink(self->path));
+	EXPECT_EQ(0, p2m_wait(other));
+	sprintf(path, "%s/another", self->dir);
+	fd = open(path, O_RDWR | O_CREAT, 0600);
+	EXPECT_LE(0, fd);
+	close(fd);
+	EXPECT_EQ(0, unlink(path));
+	EXPECT_EQ(0, fchmod(self->mem.fd, 0600));
+	ASSERT_EQ(0, kill(writer, SIGKILL));
+	EXPECT_EQ(-SIGKILL, p2m_wait(writer));
+	close(control);
 }
 
 TEST_HARNESS_MAIN

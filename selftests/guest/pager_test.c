@@ -587,6 +587,40 @@ TEST_F(self, a_wrong_answer_or_a_second_one_changes_nothing)
 	EXPECT_EQ(0, p2m_mem_wrong_pages(&self->mem, 3, NR_OUT - 3));
 }
 
+TEST_F(self, a_discard_lets_who_waits_go_on_with_zeros)
+{
+	struct touch touch;
+
+	evict_all(self->fd, 0, 2, self->pages);
+	touch_start(&touch, &self->mem, 0, false);
+	wait_for_events(self->fd, 1);
+	EXPECT_TRUE(touch_waits(&touch));
+	EXPECT_EQ(0, range_call(self->fd, P2M_DISCARD, 0, 2));
+	touch_end(&touch);
+	EXPECT_EQ(0, paged(self->fd));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 2));
+	EXPECT_EQ(-ENOENT, prep(self->fd, 0, self->pages, P2M_PREP_RESUME));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 2));
+}
+
+TEST_F(self, what_was_prepped_can_be_discarded)
+{
+	evict_all(self->fd, 0, 1, self->pages);
+	EXPECT_EQ(0, prep(self->fd, 0, self->pages, 0));
+	EXPECT_EQ(0, range_call(self->fd, P2M_DISCARD, 0, 1));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 1));
+	EXPECT_EQ(NR_OUT - 1, p2m_totals().pages);
+}
+
+TEST_F(self, what_is_nominated_can_be_discarded)
+{
+	ASSERT_EQ(1, p2m_move(self->fd, P2M_NOMINATE, 0, 1).done);
+	EXPECT_EQ(0, range_call(self->fd, P2M_DISCARD, 0, 1));
+	EXPECT_EQ(-ENOENT, evict(self->fd, 0, self->pages));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 0, 1));
+	EXPECT_EQ(NR_OUT - 1, p2m_totals().pages);
+}
+
 TEST_F(self, many_events_are_read_at_once_each_once)
 {
 	struct p2m_event event[NR_OUT + 1];
@@ -1324,7 +1358,7 @@ static void be_a_vmm(int *fd, int vcpus)
 	struct p2m_vm vm;
 
 	p2m_mem_open(&mem, NR_BUSY);
-	p2m_mem_nonzero_pages(&mem, 0, NR_BUSY);
+	p2m_mem_populate(&mem, 0, NR_BUSY);
 	p2m_vm_create(&vm, &mem, vcpus, p2m_guest_worker);
 	__atomic_store_n(fd, mem.fd, __ATOMIC_RELEASE);
 	/* A frame that the guest touches before it is evicted stays. */
@@ -1405,7 +1439,7 @@ static void be_a_vmm_that_halts(struct stopped *shared)
 	int i;
 
 	p2m_mem_open(&mem, NR_BUSY);
-	p2m_mem_nonzero_pages(&mem, 0, NR_BUSY);
+	p2m_mem_populate(&mem, 0, NR_BUSY);
 	p2m_vm_create(&vm, &mem, P2M_MAX_VCPUS, guest_halts_for_pages);
 	__atomic_store_n(&shared->fd, mem.fd, __ATOMIC_RELEASE);
 	while (!__atomic_load_n(&shared->evicted, __ATOMIC_ACQUIRE))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * To read a frame that has nothing allocates nothing; to write it later gives it
- * a page that everybody sees.
+ * To read a frame that has nothing allocates nothing.  To write it later gives
+ * it a page that everybody sees.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -59,8 +59,7 @@ TEST_F(zero, a_chunk_that_was_read_can_get_a_page_of_2_mb)
 {
 	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->large, 0, NR_FRAMES));
 	WRITE_ONCE(*p2m_page(&self->large, 7), 1);
-	if (p2m_kernel_maps_2m())
-		EXPECT_EQ(P2M_CHUNK, p2m_totals().pages);
+	EXPECT_EQ(P2M_CHUNK, p2m_totals().pages);
 	EXPECT_EQ(1, p2m_mem_nonzero_pages(&self->large, 0, NR_FRAMES));
 }
 
@@ -87,6 +86,23 @@ TEST_F(zero, what_is_shared_was_written)
 	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_SHARE_SCAN, &scan));
 	EXPECT_EQ(0, scan.done);
 	EXPECT_EQ(0, p2m_totals().pages);
+}
+
+TEST_F(zero, what_is_populated_after_a_part_was_discarded_is_large)
+{
+	struct p2m_range range = { .size = sizeof(range), .nr = 100 };
+
+	p2m_mem_fill(&self->large, 0, P2M_CHUNK);
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DISCARD, &range));
+	EXPECT_EQ(0, p2m_mem_nonzero_pages(&self->mem, 50, 1));
+	range = (struct p2m_range){
+		.size = sizeof(range), .gfn = 100, .nr = P2M_CHUNK - 100
+	};
+	ASSERT_EQ(0, p2m_call(self->mem.fd, P2M_DISCARD, &range));
+	p2m_mem_populate(&self->large, 7, 1);
+	EXPECT_EQ(P2M_CHUNK, p2m_totals().pages);
+	*p2m_page(&self->large, 50) = 5;
+	EXPECT_EQ(5, *p2m_page(&self->mem, 50));
 }
 
 TEST_F(zero, a_read_is_not_dirty)

@@ -240,6 +240,23 @@ static void a_split_of_nothing_does_nothing(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, tables_in_use(), 4L);
 }
 
+static void zeros_stay_noted_until_there_is_a_page(struct kunit *test)
+{
+	CLASS(held, f)(test);
+	struct p2m_entry read = { P2M_Z }, pod = bare(p2m_pod);
+
+	pod.val |= P2M_Z;
+	set(test, 0, P2M_2M, read);
+	KUNIT_EXPECT_EQ(test, p2m_entry_order(p2m_lookup(&f->map, 0)), P2M_2M);
+	KUNIT_ASSERT_EQ(test, p2m_split_entry(&f->map, 0), 0);
+	EXPECT_ENTRY(test, 0, read);
+	EXPECT_ENTRY(test, 511, read);
+	KUNIT_EXPECT_EQ(test, p2m_retype_entry(read, p2m_pod).val, pod.val);
+	KUNIT_EXPECT_EQ(test, p2m_retype_entry(pod, p2m_mmio_dm).val, read.val);
+	KUNIT_EXPECT_FALSE(test,
+			   p2m_retype_entry(read, p2m_ram_rw).val & P2M_Z);
+}
+
 static void a_large_entry_replaces_512_and_their_table(struct kunit *test)
 {
 	CLASS(held, f)(test);
@@ -544,6 +561,7 @@ static struct kunit_case p2m_map_cases[] = {
 	KUNIT_CASE(a_split_keeps_type_dirtiness_and_pages),
 	KUNIT_CASE(a_split_without_a_page_has_none_after),
 	KUNIT_CASE(a_split_of_nothing_does_nothing),
+	KUNIT_CASE(zeros_stay_noted_until_there_is_a_page),
 	KUNIT_CASE(a_large_entry_replaces_512_and_their_table),
 	KUNIT_CASE(next_chunk_passes_over_what_is_not_there),
 	KUNIT_CASE(without_a_table_it_is_enomem_and_nothing_changed),

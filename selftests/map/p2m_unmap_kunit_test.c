@@ -59,6 +59,7 @@ static void test_barrier(void)
 int p2m_check_poison(GUEST_GFN) { return 0; }
 int p2m_dirty_mark(GUEST_GFN) { return 0; }
 int p2m_huge_populate(GUEST_GFN) { return 0; }
+int p2m_huge_split(GUEST_GFN) { return 0; }
 int p2m_pager_ask(GUEST_GFN, bool write) { return 0; }
 int p2m_pager_wait(GUEST_GFN, unsigned int state) { return 0; }
 int p2m_paging_populate(GUEST_GFN) { return 0; }
@@ -71,6 +72,9 @@ void p2m_check_poison_2m(GUEST_GFN) { }
 void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 
 bool p2m_pager_is_there(GUEST) { return false; }
+bool p2m_zero_map(GUEST_GFN, bool huge, struct page **page) { return false; }
+void p2m_zero_unmap(GUEST_GFN, struct p2m_entry was) { }
+void p2m_zero_forget(GUEST_GFN) { }
 const char *p2m_shared_check(GUEST_GFN, struct p2m_entry entry) { return NULL; }
 
 /**
