@@ -31,14 +31,14 @@ class Failed(Exception):
     """How the guest or its QEMU failed, in words for a person."""
 
 
-class DebianGuest:
-    """A guest in its QEMU.
+class Workload:
+    """The workload of a guest, through the guest's second serial port.
 
-    words is more for the kernel's command line, and options more for QEMU's.
+    hears is what the port's lines are read from, and tells what is written to
+    it.
     """
 
-    def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0,
-                 paused=False, size=None, words="", options=()):
+    def __init__(self):
         self.booted = ""        # the name and version that the guest gives
         self.ready = False      # the workload's memory is filled
         self.checked = 0        # pages that the workload checked
@@ -48,73 +48,19 @@ class DebianGuest:
         self.passes = 0         # that each of its threads has ended since then
         self.verified_mib = 0   # the last check of everything
         self.verdict = ""
+        self.file_sum = ""      # the SHA-1 of a file of a virtiofs
         self.complaints = []    # the workload's lines about wrong pages
-
+        self.hears = self.tells = None
         self._rest = b""
-        self._console = os.memfd_create("console")
-        self._errors = os.memfd_create("errors")
-        self._monitor, monitor = socket.socketpair()
-        self.command = [
-            VMM, "-accel", "kvm", "-cpu", "host",
-            "-smp", "%d" % vcpus, "-m", size or "%dM" % SIZE_MIB,
-            "-object", memory, "-machine", "pc,memory-backend=ram",
-            "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
-            "-append", "console=ttyS0 quiet panic=-1"
-            " P2M_MIB=%d P2M_EQUAL=%d %s" % (workload_mib, equal_mib, words),
-            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
-            "-serial", "file:/proc/self/fd/%d" % self._console,
-            "-serial", "stdio",
-            "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(),
-            "-mon", "chardev=qmp,mode=control", *options]
-        if paused:
-            self.command.append("-S")
-        self._qemu = subprocess.Popen(
-            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors, pass_fds=[self._console, monitor.fileno()])
-        monitor.close()
-        self._qmp_lines = self._monitor.makefile("r")
-        self.pid = self._qemu.pid
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        if self._qemu.poll() is None:
-            self._qemu.kill()
-            self._qemu.wait()
-        self._qmp_lines.close()
-        self._monitor.close()
-        os.close(self._console)
-        os.close(self._errors)
-
-    def qmp(self, command, arguments=None):
-        """Give QEMU's monitor a command; what it returns.  Skips events."""
-        self._monitor.settimeout(30)
-        request = {"execute": command, "arguments": arguments or {}}
-        for asked in ({"execute": "qmp_capabilities"}, request):
-            self._monitor.sendall(json.dumps(asked).encode() + b"\n")
-            for line in self._qmp_lines:
-                answer = json.loads(line)
-                if "return" in answer:
-                    break
-                if "error" in answer and asked is request:
-                    raise Failed("QEMU refuses %s: %s" %
-                                 (command, answer["error"]["desc"]))
-                if "error" in answer:
-                    break       # the capabilities were agreed on before
-            else:
-                raise Failed("QEMU's monitor is gone" + self.last_words())
-        return answer["return"]
 
     def listen(self, seconds):
         """Wait for so long at most, and take in what the guest says.
 
         False if its QEMU has closed the line.
         """
-        said = self._qemu.stdout.fileno()
-        if not select.select([said], [], [], seconds)[0]:
+        if not select.select([self.hears], [], [], seconds)[0]:
             return True
-        data = os.read(said, 65536)
+        data = os.read(self.hears.fileno(), 65536)
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             self._take(line.decode("ascii", "replace").strip())
@@ -128,6 +74,8 @@ class DebianGuest:
             self.ready = True
         elif word == "status":
             self.checked, self.wrong, self.passes = map(int, rest.split())
+        elif word == "file":
+            self.file_sum = rest.split()[0]
         elif word == "marked":
             self.marked = True
             self.passes = 0
@@ -146,25 +94,26 @@ class DebianGuest:
         end = time.monotonic() + seconds
         while not condition():
             if not self.listen(0.2):
-                self._qemu.wait()
+                self.wait_end()
                 raise Failed("QEMU ended before its time" +
                              self.last_words())
             if time.monotonic() > end:
                 raise Failed("%s in %d s: %s%s" % (
-                    otherwise, seconds, self._progress(), self.last_words()))
+                    otherwise, seconds, self.progress(), self.last_words()))
             meanwhile()
 
-    def _progress(self):
-        """How far the guest is, and what it had to do that with."""
-        with open("/proc/%d/stat" % self.pid) as file:
-            stat = file.read().rpartition(")")[2].split()
-        seconds = [int(stat[n]) / os.sysconf("SC_CLK_TCK")
-                   for n in (40, 11, 12)]
-        return ("it has %s, %sfilled its memory, checked %d pages; its QEMU "
-                "used the CPU for %.0f s in the guest, %.0f s as a user, "
-                "%.0f s in the kernel" % (
-                    "booted" if self.booted else "not booted",
-                    "" if self.ready else "not ", self.checked, *seconds))
+    def progress(self):
+        """How far the guest is."""
+        return "it has %s, %sfilled its memory, checked %d pages" % (
+            "booted" if self.booted else "not booted",
+            "" if self.ready else "not ", self.checked)
+
+    def last_words(self):
+        """What else there is to say of a guest that failed."""
+        return ""
+
+    def wait_end(self):
+        """Its QEMU has closed the line: wait until it has ended."""
 
     def gone_over(self):
         """Return a condition to wait for.
@@ -202,8 +151,87 @@ class DebianGuest:
         self._tell(b"finish\n")
 
     def _tell(self, line):
-        self._qemu.stdin.write(line)
-        self._qemu.stdin.flush()
+        self.tells.write(line)
+        self.tells.flush()
+
+
+class DebianGuest(Workload):
+    """A guest in its QEMU.
+
+    words is more for the kernel's command line, and options more for QEMU's.
+    """
+
+    def __init__(self, image, memory, workload_mib, vcpus=2, equal_mib=0,
+                 paused=False, size=None, words="", options=()):
+        super().__init__()
+        self._console = os.memfd_create("console")
+        self._errors = os.memfd_create("errors")
+        self._monitor, monitor = socket.socketpair()
+        self.command = [
+            VMM, "-accel", "kvm", "-cpu", "host",
+            "-smp", "%d" % vcpus, "-m", size or "%dM" % SIZE_MIB,
+            "-object", memory, "-machine", "pc,memory-backend=ram",
+            "-kernel", image + "/vmlinuz", "-initrd", image + "/initrd",
+            "-append", "console=ttyS0 quiet panic=-1"
+            " P2M_MIB=%d P2M_EQUAL=%d %s" % (workload_mib, equal_mib, words),
+            "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none",
+            "-serial", "file:/proc/self/fd/%d" % self._console,
+            "-serial", "stdio",
+            "-chardev", "socket,id=qmp,fd=%d" % monitor.fileno(),
+            "-mon", "chardev=qmp,mode=control", *options]
+        if paused:
+            self.command.append("-S")
+        self._qemu = subprocess.Popen(
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self._errors, pass_fds=[self._console, monitor.fileno()])
+        monitor.close()
+        self._qmp_lines = self._monitor.makefile("r")
+        self.pid = self._qemu.pid
+        self.hears, self.tells = self._qemu.stdout, self._qemu.stdin
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._qemu.poll() is None:
+            self._qemu.kill()
+            self._qemu.wait()
+        self._qmp_lines.close()
+        self._monitor.close()
+        os.close(self._console)
+        os.close(self._errors)
+
+    def qmp(self, command, arguments=None):
+        """Give QEMU's monitor a command; what it returns.  Skips events."""
+        self._monitor.settimeout(30)
+        request = {"execute": command, "arguments": arguments or {}}
+        for asked in ({"execute": "qmp_capabilities"}, request):
+            self._monitor.sendall(json.dumps(asked).encode() + b"\n")
+            for line in self._qmp_lines:
+                answer = json.loads(line)
+                if "return" in answer:
+                    break
+                if "error" in answer and asked is request:
+                    raise Failed("QEMU refuses %s: %s" %
+                                 (command, answer["error"]["desc"]))
+                if "error" in answer:
+                    break       # the capabilities were agreed on before
+            else:
+                raise Failed("QEMU's monitor is gone" + self.last_words())
+        return answer["return"]
+
+    def progress(self):
+        """How far the guest is, and what it had to do that with."""
+        with open("/proc/%d/stat" % self.pid) as file:
+            stat = file.read().rpartition(")")[2].split()
+        seconds = [int(stat[n]) / os.sysconf("SC_CLK_TCK")
+                   for n in (40, 11, 12)]
+        return ("%s; its QEMU used the CPU for %.0f s in the guest, %.0f s as"
+                " a user, %.0f s in the kernel" % (
+                    super().progress(), *seconds))
+
+    def wait_end(self):
+        self._qemu.wait()
 
     def wait_exit(self, seconds):
         end = time.monotonic() + seconds
