@@ -107,9 +107,12 @@ static int p2m_clone_copy(struct p2m_cloning *c, unsigned long i,
 	if (err)
 		return err == -EHWPOISON ? -EIO : err;
 	/* While we copy, a write of the source is a fault, and waits. */
+	if (p2m_is_ram(p2m_get_entry(&c->source->map, c->from + i)))
+		p2m_change_type(c->source, c->from + i, p2m_taken);
 	p2m_unmap(c->source, c->from + i, 1);
 	entry = p2m_get_entry(&c->client->map, c->to + i);
 	err = p2m_page_copy(p2m_entry_page_of(entry, c->to + i), from);
+	p2m_give_back(c->source, c->from + i, 1);
 	return err == -EHWPOISON ? -EIO : err;
 }
 
@@ -193,10 +196,8 @@ static unsigned long p2m_left_of_chunk(unsigned long gfn)
  * @client_gfn: the first frame of @c->client, which gets them
  * @nr: how many; both guests have so many
  *
- * The client comes into the source's sharing domain.
- *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; an error of p2m_domain_join(); -EAGAIN if a pager was asked for
+ * Return: 0; -EXDEV if the two are in different domains; -EAGAIN if a pager was asked for
  * the frame @c->wait of the source; -EIO if a frame of the source is broken;
  * -ENOSPC if the pool of the client is empty; -EINTR on a fatal signal;
  * -ENOMEM.  After an error some frames are cloned, and some of the client's may
@@ -205,7 +206,7 @@ static unsigned long p2m_left_of_chunk(unsigned long gfn)
 int p2m_clone(struct p2m_cloning *c, unsigned long source_gfn,
 	      unsigned long client_gfn, unsigned long nr)
 {
-	int err = p2m_domain_join(c->client, c->source);
+	int err = 0;
 
 	while (!err && c->done < nr) {
 		cond_resched();

@@ -225,23 +225,40 @@ static int p2m_end_held(struct p2m_guest *guest, unsigned long gfns)
 	return 0;
 }
 
-/* Discard a whole chunk past the new end.  Nobody goes on reading zeros there. */
-static int p2m_end_chunk(struct p2m_guest *guest, unsigned long gfn)
+/* The part of a guest that is past its new end may go. */
+static int p2m_end_chunks(struct p2m_guest *guest, unsigned long gfn)
 {
+	unsigned long end = round_up(atomic_long_read(&guest->gfns),
+				     P2M_CHUNK_GFNS);
 	struct p2m_hold hold;
 	unsigned long busy;
 	int err;
 
-	if (signal_pending(current))
-		return -EINTR;
-	err = p2m_hold(&hold, guest, gfn, P2M_CHUNK_GFNS);
+	while (!(err = p2m_find_chunk(guest, &gfn, end)) && gfn < end) {
+		err = p2m_hold_wait(&hold, guest, gfn, P2M_CHUNK_GFNS,
+				    P2M_WAIT_KILLABLE);
+		if (err)
+			break;
+		p2m_discard_held(guest, gfn, P2M_CHUNK_GFNS, &busy);
+		p2m_zero_forget_chunk(guest, gfn);
+		p2m_unhold(&hold);
+		gfn += P2M_CHUNK_GFNS;
+	}
+	return err;
+}
+
+static int p2m_end_at(struct p2m_guest *guest, unsigned long gfns,
+		      enum p2m_wait wait)
+{
+	struct p2m_hold hold;
+	int err;
+
+	err = p2m_hold_wait(&hold, guest, 0, 0, wait);
 	if (err)
 		return err;
-	p2m_discard_held(guest, gfn, P2M_CHUNK_GFNS, &busy);
-	p2m_zero_forget_chunk(guest, gfn);
+	err = p2m_end_held(guest, gfns);
 	p2m_unhold(&hold);
-	cond_resched();
-	return 0;
+	return err;
 }
 
 /**
@@ -253,31 +270,58 @@ static int p2m_end_chunk(struct p2m_guest *guest, unsigned long gfn)
  * held.  Nobody else changes the size meanwhile.
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINTR on a signal, if there is much to discard, or on a fatal one;
- * -EBUSY if the new end is in a page of 2 MB that somebody references; -ENOMEM.
- * After an error the guest has its size, but chunks past the new end may have
- * been discarded.
+ * Return: 0; -EINTR on a fatal signal; -EBUSY if the new end is in a page of
+ * 2 MB that somebody references; -ENOMEM.  After an error the guest has its
+ * size, but chunks past the new end may have been discarded.
  */
 int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns)
 {
-	unsigned long gfn = round_up(gfns, P2M_CHUNK_GFNS);
-	unsigned long end = round_up(atomic_long_read(&guest->gfns),
-				     P2M_CHUNK_GFNS);
-	struct p2m_hold hold;
-	int err = 0;
+	int err = p2m_end_chunks(guest, round_up(gfns, P2M_CHUNK_GFNS));
 
-	while (gfn < end) {
-		err = p2m_find_chunk(guest, &gfn, end);
-		if (!err && gfn < end)
-			err = p2m_end_chunk(guest, gfn);
+	return err ?: p2m_end_at(guest, gfns, P2M_WAIT_KILLABLE);
+}
+
+/**
+ * p2m_discard_new_end() - take back that a guest was made larger
+ * @guest: the guest
+ * @gfns: its size before, in frames
+ *
+ * There is little past that.
+ *
+ * Context: process context, holding nothing; may sleep; no signal ends it.
+ * Return: 0; -EBUSY or -ENOMEM, as for p2m_discard_end().
+ */
+int p2m_discard_new_end(struct p2m_guest *guest, unsigned long gfns)
+{
+	return p2m_end_at(guest, gfns, P2M_WAIT);
+}
+
+/**
+ * p2m_discard_frames() - discard [gfn, end), as P2M_DISCARD does
+ * @guest: the guest
+ * @gfn: the first frame
+ * @end: the end
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINTR on a fatal signal; -ENOMEM.
+ */
+int p2m_discard_frames(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned long end)
+{
+	unsigned long next, busy;
+	struct p2m_hold hold;
+	int err;
+
+	while (!(err = p2m_find_chunk(guest, &gfn, end)) && gfn < end) {
+		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+		err = p2m_hold_wait(&hold, guest, gfn, next - gfn,
+				    P2M_WAIT_KILLABLE);
 		if (err)
-			return err;
-		gfn += P2M_CHUNK_GFNS;
+			break;
+		p2m_discard_held(guest, gfn, next - gfn, &busy);
+		p2m_unhold(&hold);
+		this_cpu_add(guest->counters->busy, busy);
+		gfn = next;
 	}
-	err = p2m_hold_wait(&hold, guest, 0, 0, P2M_WAIT_KILLABLE);
-	if (err)
-		return err;
-	err = p2m_end_held(guest, gfns);
-	p2m_unhold(&hold);
 	return err;
 }

@@ -7,7 +7,10 @@
 
 unsigned long p2m_discard_held(struct p2m_guest *guest, unsigned long gfn,
 			       unsigned long nr, unsigned long *busy);
+int p2m_discard_frames(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned long end);
 int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns);
+int p2m_discard_new_end(struct p2m_guest *guest, unsigned long gfns);
 int p2m_discard(struct p2m_guest *guest, struct p2m_range *range);
 
 #endif /* _P2M_DISCARD_H */

@@ -122,6 +122,49 @@ void p2m_domain_put(struct p2m_domain *domain)
 }
 
 /**
+ * p2m_domain_enter() - put a new guest into its first domain
+ * @guest: the guest
+ * @number: the domain's number, as for p2m_domain_get()
+ *
+ * Context: process context; may sleep.
+ * Return: 0; for p2m_domain_leave(); -ENOMEM.
+ */
+int p2m_domain_enter(struct p2m_guest *guest, u64 number)
+{
+	guest->domain = p2m_domain_get(number);
+	if (!guest->domain)
+		return -ENOMEM;
+	mutex_lock(&p2m_domains_lock);
+	guest->domain->guests++;
+	mutex_unlock(&p2m_domains_lock);
+	return 0;
+}
+
+/**
+ * p2m_domain_leave() - a guest ends
+ * @guest: the guest, which has no shared page any more
+ *
+ * Context: process context; may sleep.
+ */
+void p2m_domain_leave(struct p2m_guest *guest)
+{
+	mutex_lock(&p2m_domains_lock);
+	guest->domain->guests--;
+	mutex_unlock(&p2m_domains_lock);
+	p2m_domain_put(guest->domain);
+}
+
+/* All of @guest is held.  @domain gets the old domain. */
+static void p2m_domain_swap(struct p2m_guest *guest, struct p2m_domain **domain)
+{
+	mutex_lock(&p2m_domains_lock);
+	guest->domain->guests--;
+	(*domain)->guests++;
+	swap(guest->domain, *domain);
+	mutex_unlock(&p2m_domains_lock);
+}
+
+/**
  * p2m_domain_of() - get the domain that a guest is in now
  * @guest: the guest; need not be held
  *
@@ -175,19 +218,20 @@ static int p2m_domain_change(struct p2m_guest *guest,
 
 	/* A clone and its source are in one domain, which has no number. */
 	if (from == to && (from != P2M_DOMAIN_ALONE ||
-			   refcount_read(&guest->domain->ref) == 1))
+			   READ_ONCE(guest->domain->guests) == 1))
 		return 0;
 	if (!p2m_domain_may_change(from, to))
 		return -EPERM;
 	if (p2m_map_count(&guest->map, p2m_shared))
 		return -EBUSY;
-	mutex_lock(&p2m_domains_lock);
-	swap(guest->domain, *domain);
-	mutex_unlock(&p2m_domains_lock);
+	p2m_domain_swap(guest, domain);
 	return 0;
 }
 
-/* All of @guest is held.  @domain gets the old domain, if that changes. */
+/*
+ * All of @guest is held.  @domain gets the old domain, if that changes.  Who
+ * comes into a domain learns what others there have.
+ */
 static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
 {
 	if (guest->domain->number == P2M_DOMAIN_NEVER ||
@@ -195,13 +239,12 @@ static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
 		return -EPERM;
 	if (guest->domain == *domain)
 		return 0;
-	if ((*domain)->number != P2M_DOMAIN_ALONE && !capable(CAP_SYS_ADMIN))
+	if (((*domain)->number != P2M_DOMAIN_ALONE ||
+	     READ_ONCE((*domain)->guests) > 1) && !capable(CAP_SYS_ADMIN))
 		return -EPERM;
 	if (p2m_map_count(&guest->map, p2m_shared))
 		return -EXDEV;
-	mutex_lock(&p2m_domains_lock);
-	swap(guest->domain, *domain);
-	mutex_unlock(&p2m_domains_lock);
+	p2m_domain_swap(guest, domain);
 	return 0;
 }
 
@@ -210,20 +253,21 @@ static int p2m_domain_move(struct p2m_guest *guest, struct p2m_domain **domain)
  * @guest: the guest
  * @with: the other guest
  *
- * Whoever reads one guest to write it to the other may do so, if the other
- * shares with nobody yet.  Else @guest would learn what others there have.
+ * The caller may read one guest and write it to the other.  So it may join them
+ * if the other is alone.
  *
  * Context: process context, holding nothing; may sleep.
  * Return: 0; -EPERM if one of them is never shared, or the caller is no
- * administrator and @with is in a domain of a number; -EXDEV if @guest has shared
- * frames of another domain; -EINTR on a signal; -ENOMEM.
+ * administrator and @with is not alone; -EXDEV if @guest has shared frames of
+ * another domain; -EINTR on a fatal signal; -ENOMEM.
  */
 int p2m_domain_join(struct p2m_guest *guest, struct p2m_guest *with)
 {
 	struct p2m_domain *domain = p2m_domain_of(with);
 	struct p2m_hold hold;
-	int err = p2m_hold_all(&hold, guest);
+	int err;
 
+	err = p2m_hold_wait(&hold, guest, 0, 0, P2M_WAIT_KILLABLE);
 	if (!err) {
 		err = p2m_domain_move(guest, &domain);
 		p2m_unhold(&hold);

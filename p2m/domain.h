@@ -18,6 +18,7 @@
  * @seen_bits: log2 of the number of sets of these
  * @seen_lock: guards @seen and @seen_bits
  * @link: in the list of domains with a number
+ * @guests: how many guests are in it; guarded by domain.c's lock
  * @ref: held by its guests, and by tasks that use it
  */
 struct p2m_domain {
@@ -28,6 +29,7 @@ struct p2m_domain {
 	unsigned int		seen_bits;
 	spinlock_t		seen_lock;	/* the innermost of all */
 	struct list_head	link;
+	unsigned long		guests;
 	refcount_t		ref;
 };
 
@@ -35,6 +37,8 @@ struct p2m_domain *p2m_domain_of(struct p2m_guest *guest);
 u64 p2m_domain_hash(struct p2m_domain *domain, struct page *page);
 struct p2m_domain *p2m_domain_get(u64 number);
 void p2m_domain_put(struct p2m_domain *domain);
+int p2m_domain_enter(struct p2m_guest *guest, u64 number);
+void p2m_domain_leave(struct p2m_guest *guest);
 u64 p2m_domain_number(struct p2m_guest *guest);
 int p2m_domain_join(struct p2m_guest *guest, struct p2m_guest *with);
 int p2m_domain_set(struct p2m_guest *guest, struct p2m_share_domain *arg);

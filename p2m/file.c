@@ -25,6 +25,7 @@
 #include "clone.h"
 #include "compat.h"
 #include "discard.h"
+#include "domain.h"
 #include "fault.h"
 #include "fs.h"
 #include "page.h"
@@ -254,10 +255,9 @@ static ssize_t p2m_write_locked(struct kiocb *iocb, struct iov_iter *from)
 	ret = ret ?: file_modified(iocb->ki_filp);
 	if (!ret)
 		ret = p2m_file_parts(iocb, end, from, p2m_write_frame);
-	/* What was not written was never there: not even a signal ends this. */
-	size = max_t(loff_t, size, round_up(iocb->ki_pos, PAGE_SIZE));
-	if (i_size_read(inode) > size)
-		p2m_fs_resize(inode, size);
+	if (ret > 0)
+		size = max_t(loff_t, size, round_up(iocb->ki_pos, PAGE_SIZE));
+	p2m_fs_undo_grow(inode, size);
 	return ret;
 }
 
@@ -271,6 +271,10 @@ static ssize_t p2m_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 	ssize_t ret, done = 0;
 
 	do {
+		/* The buffer may be a guest's memory, too. */
+		if (fault_in_iov_iter_readable(from, iov_iter_count(from)) ==
+		    iov_iter_count(from) && iov_iter_count(from))
+			return done ?: -EFAULT;
 		inode_lock(inode);
 		ret = p2m_write_locked(iocb, from);
 		inode_unlock(inode);
@@ -371,21 +375,6 @@ static int p2m_zero_part(struct p2m_guest *guest, loff_t pos, loff_t end,
 	return 0;
 }
 
-/* Discard whole frames. */
-static int p2m_punch_frames(struct p2m_guest *guest, unsigned long gfn,
-			    unsigned long end)
-{
-	struct p2m_range range = { .gfn = gfn };
-	int err = 0;
-
-	while (!err && range.gfn < end) {
-		range.nr = end - range.gfn;
-		err = p2m_discard(guest, &range);
-		range.gfn = range.next;
-	}
-	return err;
-}
-
 /* Punch a hole into [pos, end), which is below the end of the file. */
 static int p2m_punch(struct p2m_guest *guest, loff_t pos, loff_t end,
 		     unsigned long *wait)
@@ -402,7 +391,8 @@ static int p2m_punch(struct p2m_guest *guest, loff_t pos, loff_t end,
 	err = err ?: p2m_zero_part(guest, last, end, wait);
 	if (err || first == last)
 		return err;
-	return p2m_punch_frames(guest, first >> PAGE_SHIFT, last >> PAGE_SHIFT);
+	return p2m_discard_frames(guest, first >> PAGE_SHIFT,
+				  last >> PAGE_SHIFT);
 }
 
 static int p2m_allocate(struct inode *inode, loff_t pos, loff_t end, bool grow)
@@ -474,6 +464,9 @@ static loff_t p2m_remap_locked(struct file *in, loff_t pos_in, struct file *out,
 					    flags);
 	if (err || !len)
 		return err;
+	err = p2m_domain_join(c->client, c->source);
+	if (err)
+		return err;
 	if (pos_out + len > i_size_read(inode)) {
 		err = p2m_fs_resize(inode, pos_out + len);
 		if (err)
@@ -495,6 +488,10 @@ static loff_t p2m_file_remap(struct file *in, loff_t pos_in, struct file *out,
 
 	if (flags & ~REMAP_FILE_ADVISORY)
 		return -EINVAL;
+	/* The source's pages will be read-only, and may be made from 2 MB. */
+	if (!(in->f_mode & FMODE_WRITE) &&
+	    !inode_owner_or_capable(p2m_file_idmap(in), file_inode(in)))
+		return -EPERM;
 	do {
 		lock_two_nondirectories(file_inode(in), file_inode(out));
 		ret = p2m_remap_locked(in, pos_in, out, pos_out, len, flags,

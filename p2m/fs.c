@@ -15,6 +15,7 @@
  * when it touches its memory.
  */
 
+#include <linux/ctype.h>
 #include <linux/fs_context.h>
 #include <linux/fs_parser.h>
 #include <linux/magic.h>
@@ -84,15 +85,22 @@ static int p2m_fs_grow(struct inode *inode, loff_t size, long nr)
 	return 0;
 }
 
-static int p2m_fs_shrink(struct inode *inode, loff_t size, long nr)
+/* The guest has got smaller. */
+static void p2m_fs_shrunk(struct inode *inode, loff_t size)
+{
+	long nr = (i_size_read(inode) - size) >> PAGE_SHIFT;
+
+	i_size_write(inode, size);
+	atomic_long_sub(nr, &p2m_mount_of(inode->i_sb)->used);
+}
+
+static int p2m_fs_shrink(struct inode *inode, loff_t size)
 {
 	int err = p2m_discard_end(inode->i_private, size >> PAGE_SHIFT);
 
-	if (err)
-		return err;
-	i_size_write(inode, size);
-	atomic_long_sub(nr, &p2m_mount_of(inode->i_sb)->used);
-	return 0;
+	if (!err)
+		p2m_fs_shrunk(inode, size);
+	return err;
 }
 
 /**
@@ -118,10 +126,24 @@ int p2m_fs_resize(struct inode *inode, loff_t size)
 	if (size > old)
 		err = p2m_fs_grow(inode, size, (size - old) >> PAGE_SHIFT);
 	else
-		err = p2m_fs_shrink(inode, size, (old - size) >> PAGE_SHIFT);
+		err = p2m_fs_shrink(inode, size);
 	if (!err)
 		p2m_inode_modified(inode);
 	return err;
+}
+
+/**
+ * p2m_fs_undo_grow() - make a file smaller that was made larger for nothing
+ * @inode: its inode, locked
+ * @size: its size in bytes, of whole frames: what is past that was not there
+ *
+ * Context: process context, holding nothing of the guest; may sleep.
+ */
+void p2m_fs_undo_grow(struct inode *inode, loff_t size)
+{
+	if (size < i_size_read(inode) &&
+	    !p2m_discard_new_end(inode->i_private, size >> PAGE_SHIFT))
+		p2m_fs_shrunk(inode, size);
 }
 
 /* ---- Inodes ------------------------------------------------------- */
@@ -358,16 +380,18 @@ static const struct fs_parameter_spec p2m_fs_parameters[] = {
 static int p2m_parse_size(struct fs_context *fc, struct p2m_mount *m,
 			  const char *text)
 {
-	char digits[24], *rest;
-	u64 size = memparse(text, &rest), number;
+	static const char units[] = "bkmgt";
+	size_t len = strspn(text, "0123456789");
+	const char *unit = text[len] ? strchr(units, tolower(text[len])) : units;
+	char digits[24];
+	u64 size;
 
-	/* memparse() does not say that the number is too large. */
-	snprintf(digits, sizeof(digits), "%.*s",
-		 (int)strspn(text, "0123456789"), text);
-	if (*rest || kstrtou64(digits, 10, &number) ||
-	    size > P2M_MAX_GFNS << PAGE_SHIFT || number > size ||
-	    (number && !size))
+	strscpy(digits, text, min(len + 1, sizeof(digits)));
+	if (!unit || (text[len] && text[len + 1]) ||
+	    kstrtou64(digits, 10, &size) ||
+	    size > P2M_MAX_GFNS << PAGE_SHIFT >> (unit - units) * 10)
 		return invalf(fc, "p2m: size=%s is not a size", text);
+	size <<= (unit - units) * 10;
 	m->size = DIV_ROUND_UP(size, PAGE_SIZE);
 	return 0;
 }

@@ -11,6 +11,7 @@ int p2m_fs_register(void);
 void p2m_fs_unregister(void);
 struct p2m_guest *p2m_fs_unnamed(void);
 int p2m_fs_resize(struct inode *inode, loff_t size);
+void p2m_fs_undo_grow(struct inode *inode, loff_t size);
 
 extern const struct file_operations p2m_file_fops;
 

@@ -51,11 +51,9 @@ struct p2m_guest *p2m_guest_create(struct inode *inode, u64 share)
 	err = p2m_store_create(guest);
 	if (err)
 		goto out_map;
-	guest->domain = p2m_domain_get(share);
-	if (!guest->domain) {
-		err = -ENOMEM;
+	err = p2m_domain_enter(guest, share);
+	if (err)
 		goto out_store;
-	}
 	guest->memcg = get_mem_cgroup_from_mm(current->mm);
 
 	mutex_lock(&p2m_guests_lock);
@@ -104,7 +102,7 @@ void p2m_guest_destroy(struct p2m_guest *guest)
 	p2m_map_destroy(&guest->map, p2m_drop_entry, guest);
 	p2m_zero_free(guest);
 	/* Until now it had shared pages. */
-	p2m_domain_put(guest->domain);
+	p2m_domain_leave(guest);
 	free_percpu(guest->counters);
 	p2m_rangelock_destroy(&guest->lock);
 	kfree(guest);

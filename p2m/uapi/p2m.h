@@ -264,7 +264,7 @@ struct p2m_audit {
  *     EFBIG      it is more than P2M_MAX_GFNS frames
  *     ENOSPC     the mount's size does not allow it
  *     EBUSY      the new end is in a page of 2 MB that somebody references
- *     EINTR      a signal came first, and there was much to discard
+ *     EINTR      a signal came first that kills
  *     ENOMEM     no memory to make 512 pages of the one that the new end is in
  *
  *   fallocate(2)
@@ -274,7 +274,9 @@ struct p2m_audit {
  *     parts of frames.  A balloon, free page reporting and virtio-mem do this.
  *     EOPNOTSUPP another mode
  *     ENOSPC     as for ftruncate; or the pool of populate-on-demand is empty
- *     EINTR      a signal came first; what was done need not be done again
+ *     EINTR      a signal came first (for a hole: one that kills); what was done
+ *                need not be done again
+ *     After an error the file may be longer than before.
  *     ENOMEM     no memory
  *
  *   read(2), write(2), and all that is made of them
@@ -300,8 +302,10 @@ struct p2m_audit {
  *     EXDEV      the clone has frames that it shares in another domain; or the
  *                files are not in the same mount
  *     EPERM      one of them is P2M_DOMAIN_NEVER; or the source is in a domain
- *                with a number, the clone is not, and the caller has no
- *                CAP_SYS_ADMIN
+ *                with others, the clone is not, and the caller has no
+ *                CAP_SYS_ADMIN; or the source's descriptor is not for writing,
+ *                and the caller does not own the source, nor has CAP_FOWNER.
+ *                (copy_file_range(2), so also a plain cp, then copies)
  *     EIO        a frame of the source is broken
  *     EINVAL     the range is not of whole frames
  *     EINTR      a signal came that kills
@@ -641,7 +645,8 @@ struct p2m_event {
  *                  the caller does not have CAP_SYS_ADMIN in the initial user
  *                  namespace.  Three changes do not need it: to
  *                  P2M_DOMAIN_NEVER; to P2M_DOMAIN_ALONE, if the guest is not
- *                  P2M_DOMAIN_NEVER; to the domain that it is already in.
+ *                  P2M_DOMAIN_NEVER; to the domain that it is already in (but a
+ *                  clone and its source can be parted by P2M_DOMAIN_ALONE).
  *       EBUSY      the guest has shared frames: P2M_UNSHARE them first.  If a
  *                  scan of it, or of its domain, is under way, there may be new
  *                  ones.

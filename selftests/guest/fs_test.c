@@ -399,6 +399,9 @@ TEST_F(fs, a_write_that_fails_leaves_the_size)
 	EXPECT_EQ(-1, pwrite(self->mem.fd, (void *)1, 4096, SIZE));
 	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(SIZE, size_of(self->mem.fd));
+	EXPECT_EQ(-1, pwrite(self->mem.fd, (void *)1, 4096, SIZE + (8 << 20)));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(SIZE, size_of(self->mem.fd));
 	EXPECT_EQ(-1, pwrite(self->mem.fd, "a", 1, SIZE));
 	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(SIZE, size_of(self->mem.fd));
@@ -542,7 +545,7 @@ TEST_F(fs, refuses_options_that_it_does_not_know)
 {
 	static const char * const bad[] = {
 		"size=big", "size=1mx", "share=some", "mode=9", "nonsense",
-		"uid=-1", "size=99999999999999999999", "size=16777216t",
+		"uid=-1", "size=99999999999999999999", "size=16777216t", "size=17179869284g",
 	};
 	size_t i;
 
@@ -736,6 +739,43 @@ TEST_F(fs, to_clone_a_guest_is_no_way_into_its_domain)
 	EXPECT_EQ(5, p2m_info(clone.fd).domain);
 	p2m_mem_close(&clone);
 	unlink(path);
+}
+
+static int try_third(const char *from, const char *to)
+{
+	int in, out;
+
+	be_user(1000);
+	in = open(from, O_RDWR);
+	out = open(to, O_RDWR);
+	if (in < 0 || out < 0)
+		return 1;
+	return !ioctl(out, FICLONE, in) || errno != EPERM ? 2 : 0;
+}
+
+TEST_F(fs, two_clones_are_not_brought_together_by_a_user)
+{
+	struct p2m_mem clone, third;
+	char path[80], other[80];
+	pid_t pid;
+
+	sprintf(path, "%s/clone", self->dir);
+	sprintf(other, "%s/third", self->dir);
+	ASSERT_EQ(0, chmod(self->dir, 0755));
+	ASSERT_EQ(0, fchmod(self->mem.fd, 0666));
+	mem_of_file(&third, other, NR_FRAMES);
+	ASSERT_EQ(0, fchown(third.fd, 1000, 1000));
+	p2m_mem_fill(&self->mem, 0, 10);
+	ASSERT_EQ(0, clone_of(&clone, &self->mem, path));
+	pid = p2m_fork();
+	if (!pid)
+		_exit(try_third(self->path, other));
+	EXPECT_EQ(0, p2m_wait(pid));
+	EXPECT_EQ(0, ioctl(third.fd, FICLONE, self->mem.fd));
+	p2m_mem_close(&clone);
+	p2m_mem_close(&third);
+	unlink(path);
+	unlink(other);
 }
 
 TEST_F(fs, a_clone_can_leave_its_source)
