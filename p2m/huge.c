@@ -97,7 +97,7 @@ int p2m_huge_split(struct p2m_guest *guest, unsigned long gfn)
  */
 void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn)
 {
-	unsigned long i, first = round_down(gfn, P2M_CHUNK_GFNS);
+	unsigned long n, i, first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct p2m_entry entry = p2m_get_entry(&guest->map, first);
 	enum p2m_type type = p2m_entry_type(entry);
 	struct page *page = p2m_entry_page(entry);
@@ -106,8 +106,13 @@ void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn)
 	if (p2m_entry_order(entry) || !p2m_has_chunk(guest, first) ||
 	    (page ? !PageHead(page) : type != p2m_pod && type != p2m_mmio_dm))
 		return;
-	/* The same page, type and dirtiness?  Zeros may be mapped in a part. */
-	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
+	/*
+	 * The same page, type and dirtiness?  Zeros may be mapped in a part.
+	 * If a balloon takes one frame after the other, the first look, at a
+	 * neighbour of @gfn, tells that they are not.
+	 */
+	for (n = 0; n < P2M_CHUNK_GFNS; n++) {
+		i = (gfn + P2M_CHUNK_GFNS - 1 + n) % P2M_CHUNK_GFNS;
 		val = p2m_get_entry(&guest->map, first + i).val;
 		if ((val & ~P2M_Z) != (entry.val & ~P2M_Z) + i * step)
 			return;
