@@ -19,7 +19,6 @@
  */
 
 #include <linux/highmem.h>
-#include <linux/sched/signal.h>
 
 #include "dirty.h"
 #include "discard.h"
@@ -27,7 +26,6 @@
 #include "page.h"
 #include "pager.h"
 #include "pod.h"
-#include "sharing.h"
 #include "store.h"
 #include "walk.h"
 #include "zero.h"
@@ -41,13 +39,8 @@ static bool p2m_discard_is_past_end(struct p2m_guest *guest, unsigned long gfn)
 static bool p2m_discard_is_due(struct p2m_guest *guest, unsigned long gfn,
 			       struct p2m_entry entry)
 {
-	switch (p2m_entry_type(entry)) {
-	case p2m_mmio_dm:
-	case p2m_pod:
-		return entry.val && p2m_discard_is_past_end(guest, gfn);
-	default:
-		return true;
-	}
+	return !p2m_type_is_hole(p2m_entry_type(entry)) ||
+	       (entry.val && p2m_discard_is_past_end(guest, gfn));
 }
 
 /*
@@ -57,7 +50,7 @@ static bool p2m_discard_is_due(struct p2m_guest *guest, unsigned long gfn,
 static void p2m_discard_entry(struct p2m_guest *guest, unsigned long gfn,
 			      struct p2m_entry entry)
 {
-	unsigned int order = p2m_entry_order(entry);
+	const struct p2m_type_ops *ops = &p2m_type_ops[p2m_entry_type(entry)];
 	/* Changes only while all is held. */
 	bool pool = gfn < guest->pool.gfns;
 	struct p2m_entry new;
@@ -69,14 +62,13 @@ static void p2m_discard_entry(struct p2m_guest *guest, unsigned long gfn,
 		new = p2m_dirty_entry(new);
 	p2m_change_entry(guest, gfn, new);
 
-	if (p2m_entry_type(entry) == p2m_shared)
-		p2m_shared_drop(guest, entry);
-	else if (p2m_entry_page(entry))
-		p2m_pages_free(p2m_entry_page(entry), order);
-	else if (p2m_entry_in_store(entry))
+	/* The store stays when a frame goes, other than when its guest does. */
+	if (p2m_entry_in_store(entry))
 		p2m_store_free(guest, gfn);
+	else if (ops->drop)
+		ops->drop(guest, entry);
 	if (pool)
-		p2m_pool_give(&guest->pool, 1L << order);
+		p2m_pool_give(&guest->pool, 1L << p2m_entry_order(entry));
 	/* Past the end zeros may be mapped. */
 	p2m_zero_unmap(guest, gfn, entry);
 	/* Tasks may wait for its pager. */
@@ -94,8 +86,7 @@ static void p2m_discard_unmap(struct p2m_guest *guest, unsigned long gfn,
 	p2m_for_each_entry(&guest->map, gfn, entry, end)
 		if (p2m_entry_page(entry) &&
 		    p2m_entry_type(entry) != p2m_shared)
-			p2m_change_entry(guest, gfn,
-					 p2m_retype_entry(entry, p2m_taken));
+			p2m_change_type(guest, gfn, p2m_taken);
 	p2m_unmap(guest, first, end - first);
 }
 
@@ -186,6 +177,45 @@ int p2m_discard(struct p2m_guest *guest, struct p2m_range *range)
 	return p2m_for_range(guest, range, P2M_CHUNK_GFNS, p2m_discard_batch);
 }
 
+/* Discard [gfn, end).  With @zeros, nobody goes on reading zeros there. */
+static int p2m_discard_walk(struct p2m_guest *guest, unsigned long gfn,
+			    unsigned long end, bool zeros)
+{
+	unsigned long next, busy;
+	struct p2m_hold hold;
+	int err;
+
+	while (!(err = p2m_find_chunk(guest, &gfn, end)) && gfn < end) {
+		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
+		err = p2m_hold_wait(&hold, guest, gfn, next - gfn,
+				    P2M_WAIT_KILLABLE);
+		if (err)
+			break;
+		p2m_discard_held(guest, gfn, next - gfn, &busy);
+		if (zeros)
+			p2m_zero_forget_chunk(guest, gfn);
+		p2m_unhold(&hold);
+		this_cpu_add(guest->counters->busy, busy);
+		gfn = next;
+	}
+	return err;
+}
+
+/**
+ * p2m_discard_frames() - discard [gfn, end), as P2M_DISCARD does
+ * @guest: the guest
+ * @gfn: the first frame
+ * @end: the end
+ *
+ * Context: process context, holding nothing; may sleep.
+ * Return: 0; -EINTR on a fatal signal; -ENOMEM.
+ */
+int p2m_discard_frames(struct p2m_guest *guest, unsigned long gfn,
+		       unsigned long end)
+{
+	return p2m_discard_walk(guest, gfn, end, false);
+}
+
 /* ---- The end of a guest ------------------------------------------- */
 
 /*
@@ -225,28 +255,6 @@ static int p2m_end_held(struct p2m_guest *guest, unsigned long gfns)
 	return 0;
 }
 
-/* The part of a guest that is past its new end may go. */
-static int p2m_end_chunks(struct p2m_guest *guest, unsigned long gfn)
-{
-	unsigned long end = round_up(atomic_long_read(&guest->gfns),
-				     P2M_CHUNK_GFNS);
-	struct p2m_hold hold;
-	unsigned long busy;
-	int err;
-
-	while (!(err = p2m_find_chunk(guest, &gfn, end)) && gfn < end) {
-		err = p2m_hold_wait(&hold, guest, gfn, P2M_CHUNK_GFNS,
-				    P2M_WAIT_KILLABLE);
-		if (err)
-			break;
-		p2m_discard_held(guest, gfn, P2M_CHUNK_GFNS, &busy);
-		p2m_zero_forget_chunk(guest, gfn);
-		p2m_unhold(&hold);
-		gfn += P2M_CHUNK_GFNS;
-	}
-	return err;
-}
-
 static int p2m_end_at(struct p2m_guest *guest, unsigned long gfns,
 		      enum p2m_wait wait)
 {
@@ -276,8 +284,11 @@ static int p2m_end_at(struct p2m_guest *guest, unsigned long gfns,
  */
 int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns)
 {
-	int err = p2m_end_chunks(guest, round_up(gfns, P2M_CHUNK_GFNS));
+	unsigned long old = atomic_long_read(&guest->gfns);
+	int err;
 
+	err = p2m_discard_walk(guest, round_up(gfns, P2M_CHUNK_GFNS),
+			       round_up(old, P2M_CHUNK_GFNS), true);
 	return err ?: p2m_end_at(guest, gfns, P2M_WAIT_KILLABLE);
 }
 
@@ -294,34 +305,4 @@ int p2m_discard_end(struct p2m_guest *guest, unsigned long gfns)
 int p2m_discard_new_end(struct p2m_guest *guest, unsigned long gfns)
 {
 	return p2m_end_at(guest, gfns, P2M_WAIT);
-}
-
-/**
- * p2m_discard_frames() - discard [gfn, end), as P2M_DISCARD does
- * @guest: the guest
- * @gfn: the first frame
- * @end: the end
- *
- * Context: process context, holding nothing; may sleep.
- * Return: 0; -EINTR on a fatal signal; -ENOMEM.
- */
-int p2m_discard_frames(struct p2m_guest *guest, unsigned long gfn,
-		       unsigned long end)
-{
-	unsigned long next, busy;
-	struct p2m_hold hold;
-	int err;
-
-	while (!(err = p2m_find_chunk(guest, &gfn, end)) && gfn < end) {
-		next = min(end, round_up(gfn + 1, P2M_CHUNK_GFNS));
-		err = p2m_hold_wait(&hold, guest, gfn, next - gfn,
-				    P2M_WAIT_KILLABLE);
-		if (err)
-			break;
-		p2m_discard_held(guest, gfn, next - gfn, &busy);
-		p2m_unhold(&hold);
-		this_cpu_add(guest->counters->busy, busy);
-		gfn = next;
-	}
-	return err;
 }
