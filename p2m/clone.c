@@ -28,6 +28,7 @@
 #include "pager.h"
 #include "sharing.h"
 #include "walk.h"
+#include "zero.h"
 
 /* Bring back what the store or a pager has; -EAGAIN if that was asked. */
 static int p2m_clone_populate(struct p2m_cloning *c)
@@ -151,6 +152,7 @@ static int p2m_clone_held(struct p2m_cloning *c)
 	set_active_memcg(c->client->memcg);
 	if (!err) {
 		p2m_discard_held(c->client, c->to, c->nr, &busy);
+		p2m_zero_forget_chunk(c->client, c->to);
 		/* What is busy has a part of a large page, and keeps it. */
 		for (i = 0; !err && i < c->nr; i++)
 			err = p2m_clone_frame(c, i, busy);
@@ -197,9 +199,9 @@ static unsigned long p2m_left_of_chunk(unsigned long gfn)
  * @nr: how many; both guests have so many
  *
  * Context: process context, holding nothing; may sleep.
- * Return: 0; -EXDEV if the two are in different domains; -EAGAIN if a pager was asked for
- * the frame @c->wait of the source; -EIO if a frame of the source is broken;
- * -ENOSPC if the pool of the client is empty; -EINTR on a fatal signal;
+ * Return: 0; -EXDEV if the two are in different domains; -EAGAIN if a pager was
+ * asked for the frame @c->wait of the source; -EIO if a frame of the source is
+ * broken; -ENOSPC if the pool of the client is empty; -EINTR on a fatal signal;
  * -ENOMEM.  After an error some frames are cloned, and some of the client's may
  * be gone.
  */

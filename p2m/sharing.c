@@ -45,7 +45,6 @@
 #include "sharing.h"
 #include "trace.h"
 #include "walk.h"
-#include "zero.h"
 
 /* Sharers that a page can have */
 #define P2M_MAX_SHARERS		(1U << 16)
@@ -447,7 +446,7 @@ int p2m_share_join(struct p2m_guest *guest, unsigned long gfn, u64 hash)
 /**
  * p2m_share_give() - give a frame that has nothing a shared page
  * @guest: the guest
- * @gfn: the frame; its chunk has no large page
+ * @gfn: the frame, where nobody reads zeros; its chunk has no large page
  * @page: the page of a frame of type shared that the caller holds, of a guest
  * in the same domain
  *
@@ -488,7 +487,6 @@ int p2m_share_give(struct p2m_guest *guest, unsigned long gfn,
 	if (guest->log_dirty)
 		p2m_change_entry(guest, gfn, p2m_dirty_entry(entry));
 	p2m_give_shared(guest, gfn, shared);
-	p2m_zero_unmap(guest, gfn, entry);
 	return 0;
 }
 
