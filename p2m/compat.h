@@ -19,18 +19,6 @@
 #define p2m_file_idmap(file)	file_mnt_user_ns(file)
 #endif
 
-/* It was changed now. */
-static inline void p2m_inode_touch(struct inode *inode)
-{
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
-	simple_inode_init_ts(inode);
-#else
-	inode->i_mtime = current_time(inode);
-	inode->i_atime = inode->i_mtime;
-	inode->i_ctime = inode->i_mtime;
-#endif
-}
-
 /* Its contents changed now. */
 static inline void p2m_inode_modified(struct inode *inode)
 {
@@ -39,6 +27,17 @@ static inline void p2m_inode_modified(struct inode *inode)
 #else
 	inode->i_mtime = current_time(inode);
 	inode->i_ctime = inode->i_mtime;
+#endif
+}
+
+/* It is made now. */
+static inline void p2m_inode_made(struct inode *inode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 7, 0)
+	simple_inode_init_ts(inode);
+#else
+	p2m_inode_modified(inode);
+	inode->i_atime = inode->i_mtime;
 #endif
 }
 

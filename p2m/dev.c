@@ -42,22 +42,17 @@ static int p2m_release(struct inode *inode, struct file *file)
 	return 0;
 }
 
-static int p2m_mmap(struct file *file, struct vm_area_struct *vma)
+/* A guest is as large as what is mapped of it. */
+static int p2m_dev_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct p2m_guest *guest = file->private_data;
-	unsigned long end;
+	int err = p2m_mmap(guest, vma);
 
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-	if (check_add_overflow(vma->vm_pgoff, vma_pages(vma), &end) ||
-	    end > P2M_MAX_GFNS)
-		return -EOVERFLOW;
-
+	if (err)
+		return err;
 	/* Frames past the end do not exist, so mremap() may not reach them. */
 	vm_flags_set(vma, VM_DONTEXPAND);
-	vma->vm_private_data = guest;
-	vma->vm_ops = &p2m_vm_ops;
-	p2m_guest_grow(guest, end);
+	p2m_guest_grow(guest, vma->vm_pgoff + vma_pages(vma));
 	return 0;
 }
 
@@ -89,7 +84,7 @@ static const struct file_operations p2m_fops = {
 	.read = p2m_read,
 	.poll = p2m_poll,
 	.release = p2m_release,
-	.mmap = p2m_mmap,
+	.mmap = p2m_dev_mmap,
 	/* So that chunks can be mapped as 2 MB. */
 	.get_unmapped_area = thp_get_unmapped_area,
 	.unlocked_ioctl = p2m_ioctl,

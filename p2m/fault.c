@@ -686,7 +686,30 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 	return VM_FAULT_NOPAGE;
 }
 
-const struct vm_operations_struct p2m_vm_ops = {
+static const struct vm_operations_struct p2m_vm_ops = {
 	.fault = p2m_fault,
 	.page_mkwrite = p2m_page_mkwrite,
 };
+
+/**
+ * p2m_mmap() - let a mapping be of a guest
+ * @guest: the guest
+ * @vma: the mapping, which keeps the guest by its file
+ *
+ * Context: mmap(2), with mmap_lock.
+ * Return: 0; -EINVAL for MAP_PRIVATE; -EOVERFLOW if the end is past
+ * P2M_MAX_GFNS.
+ */
+int p2m_mmap(struct p2m_guest *guest, struct vm_area_struct *vma)
+{
+	unsigned long end;
+
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return -EINVAL;
+	if (check_add_overflow(vma->vm_pgoff, vma_pages(vma), &end) ||
+	    end > P2M_MAX_GFNS)
+		return -EOVERFLOW;
+	vma->vm_private_data = guest;
+	vma->vm_ops = &p2m_vm_ops;
+	return 0;
+}

@@ -7,8 +7,7 @@
 
 #include "p2m/guest.h"
 
-extern const struct vm_operations_struct p2m_vm_ops;
-
+int p2m_mmap(struct p2m_guest *guest, struct vm_area_struct *vma);
 int p2m_populate(struct p2m_guest *guest, unsigned long gfn, unsigned long end);
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write);
 

@@ -17,7 +17,6 @@
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/pagemap.h>
-#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uio.h>
 
@@ -37,6 +36,11 @@
 static struct p2m_guest *p2m_file_guest(struct file *file)
 {
 	return file->private_data;
+}
+
+static bool p2m_is_hole(struct p2m_entry entry)
+{
+	return p2m_type_is_hole(p2m_entry_type(entry));
 }
 
 /* ---- Read --------------------------------------------------------- */
@@ -99,13 +103,7 @@ static int p2m_contents_held(struct p2m_guest *guest, unsigned long gfn,
 	}
 	if (p2m_entry_in_store(entry))
 		return p2m_contents_copy(guest, gfn, c);
-	switch (p2m_entry_type(entry)) {
-	case p2m_mmio_dm:
-	case p2m_pod:
-		return 0;
-	default:
-		return -EIO;
-	}
+	return p2m_is_hole(entry) ? 0 : -EIO;
 }
 
 /* Get the contents of a frame, which changes nothing, unless a pager has it. */
@@ -181,7 +179,6 @@ static ssize_t p2m_file_parts(struct kiocb *iocb, loff_t end,
 static ssize_t p2m_file_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
-
 	ssize_t ret;
 
 	ret = p2m_file_parts(iocb, i_size_read(inode), to, p2m_read_frame);
@@ -269,11 +266,12 @@ static ssize_t p2m_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct inode *inode = file_inode(iocb->ki_filp);
 	ssize_t ret, done = 0;
+	size_t count;
 
 	do {
 		/* The buffer may be a guest's memory, too. */
-		if (fault_in_iov_iter_readable(from, iov_iter_count(from)) ==
-		    iov_iter_count(from) && iov_iter_count(from))
+		count = iov_iter_count(from);
+		if (count && fault_in_iov_iter_readable(from, count) == count)
 			return done ?: -EFAULT;
 		inode_lock(inode);
 		ret = p2m_write_locked(iocb, from);
@@ -293,11 +291,6 @@ static ssize_t p2m_file_write_iter(struct kiocb *iocb, struct iov_iter *from)
 }
 
 /* ---- Holes -------------------------------------------------------- */
-
-static bool p2m_is_hole(struct p2m_entry entry)
-{
-	return p2m_type_is_hole(p2m_entry_type(entry));
-}
 
 /* The next frame from @gfn that is a hole, or is none; or @end; or -errno. */
 static long p2m_find_frame(struct p2m_guest *guest, unsigned long gfn,
@@ -566,17 +559,8 @@ static int p2m_file_open(struct inode *inode, struct file *file)
 
 static int p2m_file_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	unsigned long end;
-
-	if (!(vma->vm_flags & VM_MAYSHARE))
-		return -EINVAL;
-	if (check_add_overflow(vma->vm_pgoff, vma_pages(vma), &end) ||
-	    end > P2M_MAX_GFNS)
-		return -EOVERFLOW;
 	file_accessed(file);
-	vma->vm_private_data = p2m_file_guest(file);
-	vma->vm_ops = &p2m_vm_ops;
-	return 0;
+	return p2m_mmap(p2m_file_guest(file), vma);
 }
 
 const struct file_operations p2m_file_fops = {

@@ -28,7 +28,6 @@
 
 #include "compat.h"
 #include "discard.h"
-#include "domain.h"
 #include "fs.h"
 #include "guests.h"
 
@@ -74,8 +73,9 @@ static int p2m_mount_take(struct p2m_mount *m, long nr)
 	return 0;
 }
 
-static int p2m_fs_grow(struct inode *inode, loff_t size, long nr)
+static int p2m_fs_grow(struct inode *inode, loff_t size)
 {
+	long nr = (size - i_size_read(inode)) >> PAGE_SHIFT;
 	int err = p2m_mount_take(p2m_mount_of(inode->i_sb), nr);
 
 	if (err)
@@ -124,7 +124,7 @@ int p2m_fs_resize(struct inode *inode, loff_t size)
 	if (err || size == old)
 		return err;
 	if (size > old)
-		err = p2m_fs_grow(inode, size, (size - old) >> PAGE_SHIFT);
+		err = p2m_fs_grow(inode, size);
 	else
 		err = p2m_fs_shrink(inode, size);
 	if (!err)
@@ -178,7 +178,7 @@ static struct inode *p2m_inode_new(struct super_block *sb, struct inode *dir,
 		return ERR_PTR(-ENOMEM);
 	inode->i_ino = get_next_ino();
 	inode_init_owner(p2m_nop_idmap, inode, dir, mode);
-	p2m_inode_touch(inode);
+	p2m_inode_made(inode);
 	if (S_ISDIR(mode))
 		p2m_inode_make_dir(inode);
 	else

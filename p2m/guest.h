@@ -4,13 +4,15 @@
  *
  * ORDER OF LOCKS, outermost first:
  *
+ *	the locks of the inodes of guests	(a call on a file has them)
  *	mmap_lock of a VMM	(a fault comes in with it)
  *	p2m_pool.looking	(a task that looks for zero pages)
  *	the guest's range lock	(p2m_rangelock)
  *	the lock of a guest page
  *	i_mmap_rwsem of the guest's mapping, page table locks, KVM's mmu_lock
  *
- * So a task that holds a range touches no user memory: that could fault.
+ * So a task that holds a range touches no user memory: that could fault.  And
+ * nobody waits for a pager with an inode locked: see file.c.
  *
  * THE CALLS are described in uapi/p2m.h.  A function that does a call has the
  * name of the command as its comment.  The caller holds nothing, and it may
