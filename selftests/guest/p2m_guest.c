@@ -2,6 +2,7 @@
 /* Small KVM guests whose memory is /dev/p2m: see p2m_guest.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -332,6 +333,30 @@ void p2m_mem_populate(struct p2m_mem *mem, u64 gfn, u64 nr)
 
 	for (; gfn < end; gfn++)
 		__atomic_fetch_or(p2m_page(mem, gfn), 0, __ATOMIC_RELAXED);
+}
+
+static sigjmp_buf refused;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(refused, 1);
+}
+
+bool p2m_write_refused(u64 *word, const u64 *value)
+{
+	struct sigaction action = { .sa_handler = on_sigbus }, old;
+	bool raised;
+
+	sigaction(SIGBUS, &action, &old);
+	raised = sigsetjmp(refused, 1);
+	if (raised)
+		;
+	else if (value)
+		WRITE_ONCE(*word, *value);
+	else
+		__atomic_fetch_or(word, 0, __ATOMIC_RELAXED);
+	sigaction(SIGBUS, &old, NULL);
+	return raised;
 }
 
 /* Put a page into a pipe by reference.  The pipe then holds the page. */

@@ -172,6 +172,12 @@ void p2m_mem_hold(int pipe, struct p2m_mem *mem, u64 gfn);
 u64 p2m_mem_wrong_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
 u64 p2m_mem_nonzero_pages(struct p2m_mem *mem, u64 gfn, u64 nr);
 
+/*
+ * Write @value to a word, or nothing new if it is NULL.  True if that was
+ * refused, by a SIGBUS that we survive.
+ */
+bool p2m_write_refused(u64 *word, const u64 *value);
+
 static inline u64 *p2m_page(struct p2m_mem *mem, u64 gfn)
 {
 	return (u64 *)(mem->hva + gfn * P2M_PAGE_SIZE);

@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -123,33 +122,16 @@ static void use_huge_pages(struct p2m_mem *mem)
 /* The VMM's own touches                                               */
 /* ------------------------------------------------------------------ */
 
-static sigjmp_buf refused;
-
-static void on_sigbus(int sig)
-{
-	siglongjmp(refused, 1);
-}
-
 /*
- * Write the frame's number plus one, if @write is set, or zero.
+ * Write the frame's number plus one, if @write is set, or nothing new.
  *
- * Return: whether the touch was refused, by a SIGBUS that we survive
+ * Return: whether the touch was refused
  */
 static bool touch(struct p2m_mem *mem, u64 gfn, bool write)
 {
-	u64 *word = p2m_page(mem, gfn);
+	u64 value = gfn + 1;
 
-	if (sigsetjmp(refused, 1)) {
-		signal(SIGBUS, SIG_DFL);
-		return true;
-	}
-	signal(SIGBUS, on_sigbus);
-	if (write)
-		WRITE_ONCE(*word, gfn + 1);
-	else
-		p2m_mem_populate(mem, gfn, 1);
-	signal(SIGBUS, SIG_DFL);
-	return false;
+	return p2m_write_refused(p2m_page(mem, gfn), write ? &value : NULL);
 }
 
 /* Return: how many of @nr touches were refused */
