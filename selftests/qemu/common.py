@@ -36,6 +36,15 @@ def run(*command):
     return time.monotonic() - start
 
 
+def wait_for_socket(path, process, name):
+    """Wait until a daemon has made its socket."""
+    end = time.monotonic() + LIMIT
+    while not os.path.exists(path):
+        expect(process.poll() is None and time.monotonic() < end,
+               name + " did not start")
+        time.sleep(0.1)
+
+
 # ---- The file system ---------------------------------------------------
 
 def totals():
