@@ -377,22 +377,32 @@ static const struct fs_parameter_spec p2m_fs_parameters[] = {
 	{}
 };
 
+/* How many bits a unit, the rest of a size, shifts; or -EINVAL. */
+static int p2m_unit_shift(const char *unit)
+{
+	static const char units[] = "kmgt";
+	const char *at;
+
+	if (!*unit)
+		return 0;
+	at = strchr(units, tolower(*unit));
+	return at && !unit[1] ? (at - units + 1) * 10 : -EINVAL;
+}
+
 static int p2m_parse_size(struct fs_context *fc, struct p2m_mount *m,
 			  const char *text)
 {
-	static const char units[] = "bkmgt";
 	size_t len = strspn(text, "0123456789");
-	const char *unit = text[len] ? strchr(units, tolower(text[len])) : units;
+	int shift = p2m_unit_shift(text + len);
 	char digits[24];
 	u64 size;
 
 	strscpy(digits, text, min(len + 1, sizeof(digits)));
-	if (!unit || (text[len] && text[len + 1]) ||
+	if (shift < 0 || len >= sizeof(digits) ||
 	    kstrtou64(digits, 10, &size) ||
-	    size > P2M_MAX_GFNS << PAGE_SHIFT >> (unit - units) * 10)
+	    size > P2M_MAX_GFNS << PAGE_SHIFT >> shift)
 		return invalf(fc, "p2m: size=%s is not a size", text);
-	size <<= (unit - units) * 10;
-	m->size = DIV_ROUND_UP(size, PAGE_SIZE);
+	m->size = DIV_ROUND_UP(size << shift, PAGE_SIZE);
 	return 0;
 }
 

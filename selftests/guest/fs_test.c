@@ -455,7 +455,9 @@ TEST_F(fs, refuses_options_that_it_does_not_know)
 {
 	static const char * const bad[] = {
 		"size=big", "size=1mx", "share=some", "mode=9", "nonsense",
-		"uid=-1", "size=99999999999999999999", "size=16777216t", "size=17179869284g",
+		"uid=-1", "size=99999999999999999999", "size=16777216t",
+		"size=17179869284g", "size=5b", "size=", "size=k",
+		"size=00000000000000000000000000001m",
 	};
 	size_t i;
 
