@@ -7,7 +7,7 @@
  *
  *	 63 58 57 56 55  52 51              12 11 10 9 8  7  6  3 2 1 0
  *	+-----+--+--+------+------------------+--+--+-+-+--+----+-+-+-+
- *	|  0  |G |S | type |       pfn        |0 |Z |D|0|PS| 0  |X|W|R|
+ *	|node |G |S | type |       pfn        |0 |Z |D|0|PS| 0  |X|W|R|
  *	+-----+--+--+------+------------------+--+--+-+-+--+----+-+-+-+
  *
  * R, W, X: what the guest may do; this follows from the type.  PS: the entry
@@ -15,9 +15,10 @@
  * its type is now.  Z: the frame has nothing, and zeros may be mapped there:
  * see zero.c.  S, G: the store, the pager, or both have the contents of a frame
  * of type paged or paging_in; if none has, they are lost.  These types have no
- * page.  If the pager has the contents, the place of the pfn has the
- * number of the eviction.  Hardware ignores the bits of the type.  An entry of
- * 0 has type mmio_dm: nothing there.
+ * page.  If the pager has the contents, the place of the pfn has the number of
+ * the eviction.  "node" is then the node that the frame was on, plus 1; 0 if
+ * that is not known, or does not fit.  Hardware ignores the bits of the type.
+ * An entry of 0 has type mmio_dm: nothing there.
  *
  * A table of level 0 maps one chunk of the range lock.  So a task that holds a
  * frame has its whole table for itself, and the entry of level 1 that points to
@@ -48,6 +49,8 @@
 #define P2M_STORED		(1ULL << 56)
 #define P2M_PAGER		(1ULL << 57)
 #define P2M_WHERE		(P2M_STORED | P2M_PAGER)
+#define P2M_NODE_SHIFT		58
+#define P2M_NODE_MASK		(0x3fULL << P2M_NODE_SHIFT)
 
 /*
  * How to allocate memory that is charged to a guest: as hard as possible
@@ -181,7 +184,8 @@ static inline struct p2m_entry p2m_retype_entry(struct p2m_entry entry,
 	if (new.val & P2M_RWX)
 		new.val |= entry.val & P2M_PFN_MASK;
 	else if (type == p2m_paged || type == p2m_paging_in)
-		new.val |= entry.val & (P2M_WHERE | P2M_PFN_MASK);
+		new.val |= entry.val &
+			   (P2M_WHERE | P2M_PFN_MASK | P2M_NODE_MASK);
 	else if (p2m_type_is_hole(type))
 		new.val |= entry.val & P2M_Z;
 	return new;
@@ -194,19 +198,6 @@ static inline struct p2m_entry p2m_repage_entry(struct p2m_entry entry,
 	struct p2m_entry new = p2m_make_entry(p2m_entry_type(entry), page);
 
 	new.val |= entry.val & (P2M_PS | P2M_D);
-	return new;
-}
-
-/*
- * The entry when its contents are elsewhere: @where has bits of P2M_WHERE; 0
- * means that they are lost.  It is as dirty as before.
- */
-static inline struct p2m_entry p2m_paged_entry(struct p2m_entry entry,
-					       u64 where)
-{
-	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
-
-	new.val |= (entry.val & P2M_D) | where;
 	return new;
 }
 
@@ -262,6 +253,31 @@ static inline struct page *p2m_entry_page_of(struct p2m_entry entry,
 	if (page && p2m_entry_order(entry))
 		page += gfn & (P2M_TABLE_ENTRIES - 1);
 	return page;
+}
+
+/* The node that the frame is on, or was on; NUMA_NO_NODE if not known. */
+static inline int p2m_entry_node(struct p2m_entry entry)
+{
+	struct page *page = p2m_entry_page(entry);
+	int node = (entry.val & P2M_NODE_MASK) >> P2M_NODE_SHIFT;
+
+	return page ? page_to_nid(page) : node ? node - 1 : NUMA_NO_NODE;
+}
+
+/*
+ * The entry when its contents are elsewhere: @where has bits of P2M_WHERE; 0
+ * means that they are lost.  It is as dirty as before, and knows its node.
+ */
+static inline struct p2m_entry p2m_paged_entry(struct p2m_entry entry,
+					       u64 where)
+{
+	struct p2m_entry new = p2m_make_entry(p2m_paged, NULL);
+	u64 node = p2m_entry_node(entry) + 1;
+
+	new.val |= (entry.val & P2M_D) | where;
+	if (node <= P2M_NODE_MASK >> P2M_NODE_SHIFT)
+		new.val |= node << P2M_NODE_SHIFT;
+	return new;
 }
 
 /*
