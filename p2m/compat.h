@@ -156,6 +156,21 @@ static inline int p2m_page_mapcount(struct page *page)
 #define P2M_SHMEM_FLAGS	VM_NORESERVE
 #endif
 
+/*
+ * Allocate by the policy of a mapping, or else of the task: 2 MB first on the
+ * node that is preferred, and only there if there is no effort to be made.
+ */
+static inline struct folio *p2m_vma_alloc_folio(gfp_t gfp, unsigned int order,
+						struct vm_area_struct *vma,
+						unsigned long address)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	return vma_alloc_folio(gfp, order, vma, address);
+#else
+	return vma_alloc_folio(gfp, order, vma, address, order > 0);
+#endif
+}
+
 /* Drop the lock that a fault came in with, before it returns VM_FAULT_RETRY. */
 static inline void p2m_release_fault_lock(struct vm_fault *vmf)
 {

@@ -56,13 +56,13 @@ static bool p2m_fault_huge(struct vm_fault *vmf)
 
 /* The first touch: a zero page. */
 static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
-			     unsigned int touch)
+			     unsigned int touch, struct vm_fault *vmf)
 {
 	struct p2m_entry was = p2m_get_entry(&guest->map, gfn), entry;
 	struct page *page;
 	int err;
 
-	if (touch & P2M_TOUCH_HUGE && !p2m_huge_populate(guest, gfn)) {
+	if (touch & P2M_TOUCH_HUGE && !p2m_huge_populate(guest, gfn, vmf)) {
 		this_cpu_add(guest->counters->zeroed, P2M_CHUNK_GFNS);
 		p2m_zero_unmap(guest, gfn, was);
 		return 0;
@@ -71,7 +71,7 @@ static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 	err = p2m_huge_split(guest, gfn);
 	if (err)
 		return err;
-	page = p2m_page_alloc(__GFP_ZERO);
+	page = p2m_page_alloc(__GFP_ZERO, vmf, NUMA_NO_NODE);
 	if (!page)
 		return -ENOMEM;
 	__SetPageUptodate(page);
@@ -89,10 +89,10 @@ static int p2m_touch_nothing(struct p2m_guest *guest, unsigned long gfn,
 }
 
 static int p2m_touch_pod(struct p2m_guest *guest, unsigned long gfn,
-			 unsigned int touch)
+			 unsigned int touch, struct vm_fault *vmf)
 {
 	struct p2m_entry was = p2m_get_entry(&guest->map, gfn);
-	int err = p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE);
+	int err = p2m_pod_populate(guest, gfn, touch & P2M_TOUCH_HUGE, vmf);
 
 	if (!err)
 		p2m_zero_unmap(guest, gfn, was);
@@ -101,7 +101,7 @@ static int p2m_touch_pod(struct p2m_guest *guest, unsigned long gfn,
 
 /* The frame was nominated, and is touched: so it is not evicted. */
 static int p2m_touch_nominated(struct p2m_guest *guest, unsigned long gfn,
-			       unsigned int touch)
+			       unsigned int touch, struct vm_fault *vmf)
 {
 	p2m_make_ram(guest, gfn);
 	return 0;
@@ -109,7 +109,7 @@ static int p2m_touch_nominated(struct p2m_guest *guest, unsigned long gfn,
 
 /* A pager is about to resume the frame.  If it is gone, nobody will. */
 static int p2m_touch_prepped(struct p2m_guest *guest, unsigned long gfn,
-			     unsigned int touch)
+			     unsigned int touch, struct vm_fault *vmf)
 {
 	if (p2m_pager_is_there(guest))
 		return -EAGAIN;
@@ -119,7 +119,7 @@ static int p2m_touch_prepped(struct p2m_guest *guest, unsigned long gfn,
 
 /* The pager or the store has the contents. */
 static int p2m_touch_paged(struct p2m_guest *guest, unsigned long gfn,
-			   unsigned int touch)
+			   unsigned int touch, struct vm_fault *vmf)
 {
 	int err;
 
@@ -130,21 +130,29 @@ static int p2m_touch_paged(struct p2m_guest *guest, unsigned long gfn,
 	}
 	if (touch & P2M_TOUCH_QUICK && p2m_store_is_slow(guest, gfn))
 		return -EINPROGRESS;
-	err = p2m_paging_populate(guest, gfn);
+	err = p2m_paging_populate(guest, gfn, vmf);
 	if (!err)
 		count_vm_event(PGMAJFAULT);
 	return err;
 }
 
-static int p2m_write_nominated(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_write_ram(struct p2m_guest *guest, unsigned long gfn,
+			 struct vm_fault *vmf)
+{
+	return p2m_dirty_mark(guest, gfn);
+}
+
+static int p2m_write_nominated(struct p2m_guest *guest, unsigned long gfn,
+			       struct vm_fault *vmf)
 {
 	p2m_make_ram(guest, gfn);
 	return p2m_dirty_mark(guest, gfn);
 }
 
-static int p2m_write_shared(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_write_shared(struct p2m_guest *guest, unsigned long gfn,
+			    struct vm_fault *vmf)
 {
-	int err = p2m_unshare(guest, gfn);
+	int err = p2m_unshare(guest, gfn, vmf);
 
 	return err ?: p2m_dirty_mark(guest, gfn);
 }
@@ -153,8 +161,8 @@ static int p2m_write_shared(struct p2m_guest *guest, unsigned long gfn)
 	[p2m_##type] = { populate, write, drop, check }
 const struct p2m_type_ops p2m_type_ops[P2M_NR_TYPES] = {
 	ROW(mmio_dm, p2m_touch_nothing, NULL, NULL, NULL),
-	ROW(ram_rw, NULL, p2m_dirty_mark, p2m_page_drop, p2m_page_check),
-	ROW(logdirty, NULL, p2m_dirty_mark, p2m_page_drop, p2m_page_check),
+	ROW(ram_rw, NULL, p2m_write_ram, p2m_page_drop, p2m_page_check),
+	ROW(logdirty, NULL, p2m_write_ram, p2m_page_drop, p2m_page_check),
 	ROW(shared, NULL, p2m_write_shared, p2m_shared_drop, p2m_shared_check),
 	ROW(paging_out, p2m_touch_nominated, p2m_write_nominated,
 	    p2m_page_drop, NULL),
@@ -175,16 +183,20 @@ static const struct p2m_type_ops *p2m_ops(struct p2m_guest *guest,
 }
 
 /* Make @gfn, which is held and has a page, writable. */
-static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_make_writable(struct p2m_guest *guest, unsigned long gfn,
+			     struct vm_fault *vmf)
 {
 	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
 
-	return ops->write ? ops->write(guest, gfn) : 0;
+	return ops->write ? ops->write(guest, gfn, vmf) : 0;
 }
 
-/* Make it possible to touch @gfn, which is held. */
+/*
+ * Make it possible to touch @gfn, which is held.  @vmf is the touch, if it is
+ * of a mapping, and mmap_lock is held.
+ */
 static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
-			      unsigned int touch)
+			      unsigned int touch, struct vm_fault *vmf)
 {
 	const struct p2m_type_ops *ops = p2m_ops(guest, gfn);
 	int err = 0;
@@ -196,11 +208,11 @@ static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
 	if (guest->log_dirty)
 		touch &= ~P2M_TOUCH_HUGE;
 	if (ops->populate)
-		err = ops->populate(guest, gfn, touch);
+		err = ops->populate(guest, gfn, touch, vmf);
 	if (!err)
 		err = p2m_check_poison(guest, gfn);
 	if (!err && touch & P2M_TOUCH_WRITE)
-		err = p2m_make_writable(guest, gfn);
+		err = p2m_make_writable(guest, gfn, vmf);
 	return err;
 }
 
@@ -217,7 +229,8 @@ static int p2m_make_touchable(struct p2m_guest *guest, unsigned long gfn,
  */
 int p2m_touch_page(struct p2m_guest *guest, unsigned long gfn, bool write)
 {
-	int err = p2m_make_touchable(guest, gfn, write ? P2M_TOUCH_WRITE : 0);
+	int err = p2m_make_touchable(guest, gfn, write ? P2M_TOUCH_WRITE : 0,
+				     NULL);
 
 	if (err == -EAGAIN)
 		return -EBUSY;
@@ -239,7 +252,8 @@ static int p2m_populate_held(struct p2m_guest *guest, unsigned long *gfn,
 		entry = p2m_get_entry(&guest->map, *gfn);
 		if (p2m_type_is_hole(p2m_entry_type(entry)))
 			err = p2m_make_touchable(guest, *gfn,
-						 whole ? P2M_TOUCH_HUGE : 0);
+						 whole ? P2M_TOUCH_HUGE : 0,
+						 NULL);
 		if (err)
 			break;
 	}
@@ -382,7 +396,7 @@ static int p2m_fault_held(struct vm_fault *vmf, struct p2m_guest *guest,
 	*result = 0;
 	if (!p2m_fault_zero(vmf, guest, entry, &page))
 		err = p2m_make_touchable(guest, vmf->pgoff,
-					 p2m_fault_touch(vmf));
+					 p2m_fault_touch(vmf), vmf);
 	if (!err && !page)
 		err = p2m_fault_page(vmf, guest, &page, result);
 	if (!err && !*result) {
@@ -629,9 +643,10 @@ static bool p2m_may_write(struct vm_fault *vmf, struct p2m_guest *guest)
 	       p2m_writes_one(vmf);
 }
 
-static int p2m_hold_and_make_writable(struct p2m_guest *guest,
-				      unsigned long gfn)
+static int p2m_hold_and_make_writable(struct vm_fault *vmf,
+				      struct p2m_guest *guest)
 {
+	unsigned long gfn = vmf->pgoff;
 	struct p2m_hold hold;
 	int err;
 
@@ -641,7 +656,7 @@ static int p2m_hold_and_make_writable(struct p2m_guest *guest,
 		return err;
 	err = p2m_check_poison(guest, gfn);
 	if (!err)
-		err = p2m_make_writable(guest, gfn);
+		err = p2m_make_writable(guest, gfn, vmf);
 	/* If zeros were mapped, the touch comes again, and finds a page. */
 	p2m_zero_forget(guest, gfn);
 	p2m_unhold(&hold);
@@ -673,7 +688,7 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 		unlock_page(page);
 		if (tries)
 			break;
-		err = p2m_hold_and_make_writable(guest, vmf->pgoff);
+		err = p2m_hold_and_make_writable(vmf, guest);
 		if (err == -ENOMEM)
 			return p2m_fault_oom(guest);
 		if (err)

@@ -69,7 +69,7 @@ static int p2m_contents_copy(struct p2m_guest *guest, unsigned long gfn,
 {
 	int err;
 
-	c->page = p2m_page_alloc(0);
+	c->page = p2m_page_alloc(0, NULL, NUMA_NO_NODE);
 	if (!c->page)
 		return -ENOMEM;
 	c->copy = true;

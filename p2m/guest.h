@@ -130,7 +130,7 @@ struct p2m_guest {
 /**
  * struct p2m_type_ops - what a type of entry needs; the frames are held
  * @populate: give a page to a frame that is touched (P2M_TOUCH_*); NULL if it
- * has one, or cannot have one
+ * has one, or cannot have one.  @vmf is the touch, if it is of a mapping
  * @write: make a frame with a page writable; NULL if there is nothing to do
  * @drop: the guest goes: free what the entry has; NULL if it has nothing
  * @check: for p2m_audit(): return what is wrong with the entry, or NULL; NULL
@@ -138,8 +138,9 @@ struct p2m_guest {
  */
 struct p2m_type_ops {
 	int (*populate)(struct p2m_guest *guest, unsigned long gfn,
-			unsigned int touch);
-	int (*write)(struct p2m_guest *guest, unsigned long gfn);
+			unsigned int touch, struct vm_fault *vmf);
+	int (*write)(struct p2m_guest *guest, unsigned long gfn,
+		     struct vm_fault *vmf);
 	void (*drop)(struct p2m_guest *guest, struct p2m_entry entry);
 	const char *(*check)(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry);

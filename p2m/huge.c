@@ -34,12 +34,14 @@
  * p2m_huge_populate() - give an empty chunk a zero page of 2 MB
  * @guest: the guest
  * @gfn: a frame of the chunk, of type mmio_dm
+ * @vmf: the touch, or NULL
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -EEXIST if the chunk has 512 entries, or the guest ends in it;
  * -ENOMEM if there is no such page, which is nothing unusual.
  */
-int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
+int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn,
+		      struct vm_fault *vmf)
 {
 	unsigned long first = round_down(gfn, P2M_CHUNK_GFNS);
 	struct page *page;
@@ -49,7 +51,7 @@ int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn)
 	    (p2m_has_chunk(guest, first) &&
 	     !p2m_entry_order(p2m_get_entry(&guest->map, first))))
 		return -EEXIST;
-	page = p2m_huge_alloc(__GFP_ZERO);
+	page = p2m_huge_alloc(__GFP_ZERO, vmf, NUMA_NO_NODE);
 	if (!page)
 		return -ENOMEM;
 	err = p2m_set_entry(&guest->map, first, P2M_2M,
@@ -174,7 +176,7 @@ static int p2m_list_alloc(struct list_head *list, unsigned int nr)
 	struct page *page;
 
 	while (nr--) {
-		page = p2m_page_alloc(0);
+		page = p2m_page_alloc(0, NULL, NUMA_NO_NODE);
 		if (!page)
 			return -ENOMEM;
 		list_add(&page->lru, list);
@@ -346,7 +348,8 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 	if (!p2m_huge_pick(guest, first))
 		return -EBUSY;
 	/* The caller asked for it, so make some effort. */
-	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY);
+	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY, NULL,
+			       NUMA_NO_NODE);
 	if (!large) {
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return -ENOMEM;

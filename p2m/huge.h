@@ -5,7 +5,8 @@
 
 #include "p2m/guest.h"
 
-int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn);
+int p2m_huge_populate(struct p2m_guest *guest, unsigned long gfn,
+		      struct vm_fault *vmf);
 int p2m_huge_split(struct p2m_guest *guest, unsigned long gfn);
 void p2m_huge_merge(struct p2m_guest *guest, unsigned long gfn);
 bool p2m_huge_is_there(struct p2m_guest *guest, unsigned long gfn);

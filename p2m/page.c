@@ -34,6 +34,7 @@
  */
 
 #include <linux/highmem.h>
+#include <linux/mempolicy.h>
 #include <linux/pagemap.h>
 #include <linux/percpu.h>
 #include <linux/string.h>
@@ -56,37 +57,60 @@ u64 p2m_pages_total(void)
 	return p2m_percpu_sum(&p2m_total_pages);
 }
 
+/*
+ * Where a page is to be: what the mapping that is touched asks for (mbind(2));
+ * else on the node where the contents were, or on others if that is full; else
+ * what the task asks for, or the system.
+ */
+static struct folio *p2m_folio_alloc(gfp_t gfp, unsigned int order,
+				     struct vm_fault *vmf, int node)
+{
+	bool known = node != NUMA_NO_NODE && node_online(node);
+
+	if (vmf && (!known || vma_policy(vmf->vma)))
+		return p2m_vma_alloc_folio(gfp, order, vmf->vma,
+					   vmf->address & (PAGE_MASK << order));
+	return known ? __folio_alloc_node(gfp, order, node) :
+		       folio_alloc(gfp, order);
+}
+
 /**
  * p2m_page_alloc() - allocate a page of 4 KB for the map
  * @gfp: __GFP_ZERO for a zero page; 0 if the caller fills it
+ * @vmf: the touch that needs it, with mmap_lock; or NULL
+ * @node: where the contents were; or NUMA_NO_NODE
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL.
  */
-struct page *p2m_page_alloc(gfp_t gfp)
+struct page *p2m_page_alloc(gfp_t gfp, struct vm_fault *vmf, int node)
 {
-	struct page *page = alloc_page(P2M_GFP_PAGE | gfp);
+	struct folio *folio = p2m_folio_alloc(P2M_GFP_PAGE | gfp, P2M_4K, vmf,
+					      node);
 
-	if (page)
-		this_cpu_inc(p2m_total_pages);
-	return page;
+	if (!folio)
+		return NULL;
+	this_cpu_inc(p2m_total_pages);
+	return folio_page(folio, 0);
 }
 
 /**
  * p2m_huge_alloc() - allocate a page of 2 MB for the map
  * @gfp: __GFP_ZERO for a zero page; flags that say how hard to try (without
  * them: not at all)
+ * @vmf: as for p2m_page_alloc(); its mapping has all of the chunk
+ * @node: as for p2m_page_alloc()
  *
  * Context: process context; may sleep.
  * Return: the page, or NULL, which is nothing unusual.
  */
-struct page *p2m_huge_alloc(gfp_t gfp)
+struct page *p2m_huge_alloc(gfp_t gfp, struct vm_fault *vmf, int node)
 {
 	struct folio *folio;
 
 	/* The memory manager does not know how to move it. */
 	gfp |= (GFP_TRANSHUGE_LIGHT & ~__GFP_MOVABLE) | __GFP_ACCOUNT;
-	folio = folio_alloc(gfp, P2M_2M);
+	folio = p2m_folio_alloc(gfp, P2M_2M, vmf, node);
 	if (!folio)
 		return NULL;
 	folio_mark_uptodate(folio);

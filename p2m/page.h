@@ -9,8 +9,8 @@
 #include "p2m/guest.h"
 
 u64 p2m_pages_total(void);
-struct page *p2m_page_alloc(gfp_t gfp);
-struct page *p2m_huge_alloc(gfp_t gfp);
+struct page *p2m_page_alloc(gfp_t gfp, struct vm_fault *vmf, int node);
+struct page *p2m_huge_alloc(gfp_t gfp, struct vm_fault *vmf, int node);
 void p2m_page_hold(struct page *page);
 bool p2m_page_is_zero(struct page *page);
 void p2m_pages_free(struct page *page, unsigned int order);

@@ -598,7 +598,7 @@ out:
 static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	struct page *page = p2m_page_alloc(0);
+	struct page *page = p2m_page_alloc(0, NULL, NUMA_NO_NODE);
 	unsigned long left;
 	void *to;
 

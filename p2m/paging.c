@@ -30,13 +30,15 @@
  * p2m_paging_populate() - bring a frame back from the store
  * @guest: the guest
  * @gfn: the frame, of type paged or paging_in
+ * @vmf: the touch, or NULL
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, and @gfn is ram_rw or logdirty; -ENOMEM if there is no page; -EIO
  * if the store cannot be read, or does not have the contents.  After an error
  * @gfn is as before.
  */
-int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
+int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn,
+			struct vm_fault *vmf)
 {
 	struct p2m_entry entry = p2m_get_entry(&guest->map, gfn);
 	struct page *page;
@@ -44,7 +46,7 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn)
 
 	if (!p2m_entry_in_store(entry))
 		return -EIO;
-	page = p2m_page_alloc(0);
+	page = p2m_page_alloc(0, vmf, NUMA_NO_NODE);
 	if (!page) {
 		err = -ENOMEM;
 		goto out;
@@ -70,7 +72,7 @@ static int p2m_page_in_frame(struct p2m_guest *guest, unsigned long gfn,
 {
 	if (p2m_entry_type(entry) != p2m_paged || !p2m_entry_in_store(entry))
 		return 0;
-	return p2m_paging_populate(guest, gfn) ?: 1;
+	return p2m_paging_populate(guest, gfn, NULL) ?: 1;
 }
 
 /* Bring back the frames of a batch that are in the store. */

@@ -5,7 +5,8 @@
 
 #include "p2m/guest.h"
 
-int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn);
+int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn,
+			struct vm_fault *vmf);
 int p2m_page_out(struct p2m_guest *guest, struct p2m_range *range);
 int p2m_page_in(struct p2m_guest *guest, struct p2m_range *range);
 long p2m_paging_take(struct p2m_guest *guest, unsigned long gfn,

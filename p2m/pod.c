@@ -135,14 +135,14 @@ unsigned int p2m_pod_audit(struct p2m_guest *guest)
 
 /* Give an entry of type pod and this order a zero page. */
 static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
-		       unsigned int order)
+		       unsigned int order, struct vm_fault *vmf)
 {
 	struct page *page;
 
 	if (order)
-		page = p2m_huge_alloc(__GFP_ZERO);
+		page = p2m_huge_alloc(__GFP_ZERO, vmf, NUMA_NO_NODE);
 	else
-		page = p2m_page_alloc(__GFP_ZERO);
+		page = p2m_page_alloc(__GFP_ZERO, vmf, NUMA_NO_NODE);
 	if (!page)
 		return -ENOMEM;
 	if (!order)
@@ -153,7 +153,7 @@ static int p2m_pod_put(struct p2m_guest *guest, unsigned long gfn,
 }
 
 static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
-				  unsigned int order)
+				  unsigned int order, struct vm_fault *vmf)
 {
 	int err = 0;
 
@@ -162,7 +162,7 @@ static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
 	if (!order)
 		err = p2m_huge_split(guest, gfn);
 	if (!err)
-		err = p2m_pod_put(guest, gfn, order);
+		err = p2m_pod_put(guest, gfn, order, vmf);
 	if (err)
 		p2m_pool_give(&guest->pool, 1L << order);
 	return err;
@@ -173,18 +173,20 @@ static int p2m_pod_populate_order(struct p2m_guest *guest, unsigned long gfn,
  * @guest: the guest
  * @gfn: the frame
  * @huge: the page may be 2 MB
+ * @vmf: the touch, or NULL
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, and @gfn has a page; -ENOSPC if the pool is empty: see
  * p2m_pod_make_room(); -ENOMEM.  After an error @gfn is of type pod.
  */
-int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge)
+int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge,
+		     struct vm_fault *vmf)
 {
 	lockdep_assert_p2m_held(&guest->lock, gfn, 0);
 	if (huge && p2m_entry_order(p2m_get_entry(&guest->map, gfn)) &&
-	    !p2m_pod_populate_order(guest, gfn, P2M_2M))
+	    !p2m_pod_populate_order(guest, gfn, P2M_2M, vmf))
 		return 0;
-	return p2m_pod_populate_order(guest, gfn, P2M_4K);
+	return p2m_pod_populate_order(guest, gfn, P2M_4K, vmf);
 }
 
 /* ---- Sweep -------------------------------------------------------- */

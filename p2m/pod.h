@@ -9,7 +9,8 @@ void p2m_pool_init(struct p2m_pool *pool);
 bool p2m_pool_take(struct p2m_pool *pool, long nr);
 void p2m_pool_give(struct p2m_pool *pool, long nr);
 unsigned int p2m_pod_audit(struct p2m_guest *guest);
-int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge);
+int p2m_pod_populate(struct p2m_guest *guest, unsigned long gfn, bool huge,
+		     struct vm_fault *vmf);
 int p2m_pod_make_room(struct p2m_guest *guest);
 void p2m_pod_make_room_for(struct p2m_guest *guest, unsigned long gfn);
 bool p2m_pod_refused(struct p2m_guest *guest, unsigned long gfn);

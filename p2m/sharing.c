@@ -576,7 +576,8 @@ int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 /* ---- Unshare ------------------------------------------------------ */
 
 /* Give a frame of type shared, which is unmapped, a page of its own. */
-static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
+static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
+				struct vm_fault *vmf)
 {
 	struct page *page = p2m_entry_page(p2m_get_entry(&guest->map, gfn));
 	struct p2m_shared *shared = p2m_shared_of(page);
@@ -586,7 +587,7 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
 	if (p2m_shared_take(guest, shared)) {
 		p2m_set_ram(guest, gfn, page);
 	} else {
-		copy = p2m_page_alloc(0);
+		copy = p2m_page_alloc(0, vmf, NUMA_NO_NODE);
 		if (!copy)
 			return -ENOMEM;
 		err = p2m_page_copy(copy, page);
@@ -606,18 +607,20 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn)
  * p2m_unshare() - give a shared frame a page of its own
  * @guest: the guest
  * @gfn: the frame, of type shared
+ * @vmf: the touch, or NULL
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0; -ENOMEM, or -EHWPOISON if the page is poisoned: then it stays
  * shared.
  */
-int p2m_unshare(struct p2m_guest *guest, unsigned long gfn)
+int p2m_unshare(struct p2m_guest *guest, unsigned long gfn,
+		struct vm_fault *vmf)
 {
 	int err;
 
 	/* The frame is held, so no touch maps it before it has its new page. */
 	p2m_unmap(guest, gfn, 1);
-	err = p2m_unshare_unmapped(guest, gfn);
+	err = p2m_unshare_unmapped(guest, gfn, vmf);
 	trace_p2m_unshare(guest->id, gfn, err);
 	return err;
 }
@@ -630,7 +633,7 @@ static int p2m_unshare_frame(struct p2m_guest *guest, unsigned long gfn,
 
 	if (p2m_entry_type(entry) != p2m_shared)
 		return 0;
-	err = p2m_unshare_unmapped(guest, gfn);
+	err = p2m_unshare_unmapped(guest, gfn, NULL);
 	trace_p2m_unshare(guest->id, gfn, err);
 	if (err == -EHWPOISON)
 		return 0;

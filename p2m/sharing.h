@@ -10,7 +10,8 @@ void p2m_shared_drop(struct p2m_guest *guest, struct p2m_entry entry);
 int p2m_share_nominate(struct p2m_guest *guest, struct p2m_share_nominate *arg);
 int p2m_share(struct p2m_guest *source, struct p2m_guest *client,
 	      struct p2m_share *arg);
-int p2m_unshare(struct p2m_guest *guest, unsigned long gfn);
+int p2m_unshare(struct p2m_guest *guest, unsigned long gfn,
+		struct vm_fault *vmf);
 int p2m_unshare_range(struct p2m_guest *guest, struct p2m_range *range);
 const char *p2m_shared_check(struct p2m_guest *guest, unsigned long gfn,
 			     struct p2m_entry entry);

@@ -58,16 +58,16 @@ static void test_barrier(void)
 
 int p2m_check_poison(GUEST_GFN) { return 0; }
 int p2m_dirty_mark(GUEST_GFN) { return 0; }
-int p2m_huge_populate(GUEST_GFN) { return 0; }
+int p2m_huge_populate(GUEST_GFN, struct vm_fault *vmf) { return 0; }
 int p2m_huge_split(GUEST_GFN) { return 0; }
 int p2m_pager_ask(GUEST_GFN, bool write) { return 0; }
 int p2m_pager_wait(GUEST_GFN, unsigned int state) { return 0; }
-int p2m_paging_populate(GUEST_GFN) { return 0; }
+int p2m_paging_populate(GUEST_GFN, struct vm_fault *vmf) { return 0; }
 int p2m_pod_make_room(GUEST) { return 0; }
 void p2m_pod_make_room_for(GUEST_GFN) { }
 bool p2m_pod_refused(GUEST_GFN) { return false; }
-int p2m_pod_populate(GUEST_GFN, bool huge) { return 0; }
-int p2m_unshare(GUEST_GFN) { return 0; }
+int p2m_pod_populate(GUEST_GFN, bool huge, struct vm_fault *vmf) { return 0; }
+int p2m_unshare(GUEST_GFN, struct vm_fault *vmf) { return 0; }
 void p2m_check_poison_2m(GUEST_GFN) { }
 void p2m_shared_drop(GUEST, struct p2m_entry entry) { }
 
