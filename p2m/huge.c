@@ -170,13 +170,13 @@ static void p2m_huge_copy_parts(struct p2m_guest *guest, unsigned long first,
 	}
 }
 
-/* Allocate pages on @list. After -ENOMEM there are some. */
-static int p2m_list_alloc(struct list_head *list, unsigned int nr)
+/* Allocate pages of a node on @list. After -ENOMEM there are some. */
+static int p2m_list_alloc(struct list_head *list, unsigned int nr, int node)
 {
 	struct page *page;
 
 	while (nr--) {
-		page = p2m_page_alloc(0, NULL, NUMA_NO_NODE);
+		page = p2m_page_alloc(0, NULL, node);
 		if (!page)
 			return -ENOMEM;
 		list_add(&page->lru, list);
@@ -243,8 +243,8 @@ static int p2m_shatter_to(struct p2m_guest *guest, unsigned long first,
  * @guest: the guest
  * @gfn: a frame of the chunk
  *
- * This needs memory for 512 pages before it frees the large one.  A frame with
- * a poisoned part is broken afterwards.
+ * This needs memory for 512 pages, if possible on the same node, before it frees
+ * the large one.  A frame with a poisoned part is broken afterwards.
  *
  * Context: process context, holding @gfn; may sleep.
  * Return: 0, also if there is no large page; -EBUSY if somebody else has a
@@ -261,7 +261,8 @@ int p2m_shatter(struct p2m_guest *guest, unsigned long gfn)
 		return 0;
 	if (!p2m_huge_pick(guest, first))
 		return -EBUSY;
-	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS);
+	err = p2m_list_alloc(&pages, P2M_CHUNK_GFNS,
+			     p2m_entry_node(p2m_get_entry(&guest->map, gfn)));
 	if (err)
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 	else
@@ -284,6 +285,22 @@ static bool p2m_huge_is_full(struct p2m_guest *guest, unsigned long first)
 		if (!p2m_is_ram(entry))
 			return false;
 	return true;
+}
+
+/* The node that most pages of a full chunk are on, or one if none has most. */
+static int p2m_huge_node(struct p2m_guest *guest, unsigned long first)
+{
+	int is, node = NUMA_NO_NODE;
+	unsigned long i, votes = 0;
+
+	/* A vote for another node takes one away; the majority has one left. */
+	for (i = 0; i < P2M_CHUNK_GFNS; i++) {
+		is = p2m_entry_node(p2m_get_entry(&guest->map, first + i));
+		if (!votes)
+			node = is;
+		votes += is == node ? 1 : -1;
+	}
+	return node;
 }
 
 /* Copy the pages of a chunk, which is taken; -EBUSY if one is poisoned. */
@@ -347,9 +364,13 @@ static int p2m_collapse_chunk(struct p2m_guest *guest, unsigned long first)
 
 	if (!p2m_huge_pick(guest, first))
 		return -EBUSY;
-	/* The caller asked for it, so make some effort. */
-	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY, NULL,
-			       NUMA_NO_NODE);
+	/*
+	 * The caller asked for it, so make some effort.  But far memory is not
+	 * better for being large.
+	 */
+	large = p2m_huge_alloc(__GFP_DIRECT_RECLAIM | __GFP_NORETRY |
+			       __GFP_THISNODE, NULL,
+			       p2m_huge_node(guest, first));
 	if (!large) {
 		p2m_give_back(guest, first, P2M_CHUNK_GFNS);
 		return -ENOMEM;

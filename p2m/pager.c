@@ -594,11 +594,12 @@ out:
 
 /* ---- In ----------------------------------------------------------- */
 
-/* Get a page with the pager's data at @addr; or -errno. */
-static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr)
+/* Get a page of a node with the pager's data at @addr; or -errno. */
+static struct page *p2m_copy_from_pager(struct p2m_guest *guest, u64 addr,
+					int node)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
-	struct page *page = p2m_page_alloc(0, NULL, NUMA_NO_NODE);
+	struct page *page = p2m_page_alloc(0, NULL, node);
 	unsigned long left;
 	void *to;
 
@@ -697,7 +698,8 @@ int p2m_pager_prep(struct p2m_guest *guest, struct p2m_page *arg)
 	if (err)
 		return err;
 	if (!(arg->flags & P2M_PREP_LOST)) {
-		page = p2m_copy_from_pager(guest, arg->addr);
+		page = p2m_copy_from_pager(guest, arg->addr,
+					   p2m_entry_node(was));
 		if (IS_ERR(page))
 			return PTR_ERR(page);
 	}

@@ -46,7 +46,7 @@ int p2m_paging_populate(struct p2m_guest *guest, unsigned long gfn,
 
 	if (!p2m_entry_in_store(entry))
 		return -EIO;
-	page = p2m_page_alloc(0, vmf, NUMA_NO_NODE);
+	page = p2m_page_alloc(0, vmf, p2m_entry_node(entry));
 	if (!page) {
 		err = -ENOMEM;
 		goto out;

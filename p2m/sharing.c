@@ -587,7 +587,9 @@ static int p2m_unshare_unmapped(struct p2m_guest *guest, unsigned long gfn,
 	if (p2m_shared_take(guest, shared)) {
 		p2m_set_ram(guest, gfn, page);
 	} else {
-		copy = p2m_page_alloc(0, vmf, NUMA_NO_NODE);
+		/* The page may be where another guest wants it. */
+		copy = p2m_page_alloc(0, vmf, vmf ? NUMA_NO_NODE :
+						    page_to_nid(page));
 		if (!copy)
 			return -ENOMEM;
 		err = p2m_page_copy(copy, page);
