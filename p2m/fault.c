@@ -594,20 +594,24 @@ static vm_fault_t p2m_touch(struct vm_fault *vmf, struct p2m_guest *guest)
  * memory.  This comes late, because a task that is killed for it may wait for a
  * range that was held.
  */
-static vm_fault_t p2m_fault_oom(struct p2m_guest *guest)
+static vm_fault_t p2m_fault_oom(struct vm_fault *vmf, struct p2m_guest *guest)
 {
 	struct mem_cgroup *old = set_active_memcg(guest->memcg);
+	struct folio *page;
 	void *room;
 
 	/* As much as the most that a touch needs at once: a table of the lock. */
 	room = kmalloc_array(P2M_FANOUT, sizeof(struct p2m_node),
 			     GFP_KERNEL_ACCOUNT);
+	/* The nodes for the page may be full, and others not. */
+	page = p2m_vma_alloc_folio(GFP_HIGHUSER | __GFP_ACCOUNT, P2M_4K,
+				   vmf->vma, vmf->address & PAGE_MASK);
 	set_active_memcg(old);
-	if (!room)
-		return VM_FAULT_OOM;
-	/* There is memory again: the touch is made again. */
 	kfree(room);
-	return VM_FAULT_NOPAGE;
+	if (page)
+		folio_put(page);
+	/* If there is memory again, the touch is made again. */
+	return room && page ? VM_FAULT_NOPAGE : VM_FAULT_OOM;
 }
 
 static vm_fault_t p2m_fault(struct vm_fault *vmf)
@@ -620,7 +624,7 @@ static vm_fault_t p2m_fault(struct vm_fault *vmf)
 	/* This may drop the guest. */
 	ret = p2m_touch(vmf, guest);
 	set_active_memcg(old);
-	return ret == VM_FAULT_OOM ? p2m_fault_oom(guest) : ret;
+	return ret == VM_FAULT_OOM ? p2m_fault_oom(vmf, guest) : ret;
 }
 
 /* Does the map allow writes to this page at this instant? */
@@ -690,7 +694,7 @@ static vm_fault_t p2m_page_mkwrite(struct vm_fault *vmf)
 			break;
 		err = p2m_hold_and_make_writable(vmf, guest);
 		if (err == -ENOMEM)
-			return p2m_fault_oom(guest);
+			return p2m_fault_oom(vmf, guest);
 		if (err)
 			return p2m_error(err);
 	}
