@@ -33,6 +33,24 @@
  *   frame of a page of 2 MB makes it 512 pages.  A page of 2 MB is busy as a
  *   whole if somebody holds a reference to any part of it.
  *
+ *   On a machine with more than one NUMA node, the policy of the mapping says
+ *   from which node a touch takes a page: mbind(2).  QEMU sets it, for example
+ *   with host-nodes=1,policy=bind.  If the mapping has no policy, that of the
+ *   task counts: set_mempolicy(2), numactl(8).  A frame keeps its node if its
+ *   contents go and come back, or if its page is made larger or smaller:
+ *     - what is paged in comes back to its old node; but if a mapping with a
+ *       policy is touched, it comes to where that says,
+ *     - 512 pages that are made of one of 2 MB stay on its node, and
+ *     - a page of 2 MB is on the node that most of its 512 pages were on.  If
+ *       that node has no such page, the 512 pages stay.
+ *   If a node is full, what comes back or is made 512 pages may go to another.
+ *   A shared page is on one node, for all its frames.  Neither mbind(2) with
+ *   MPOL_MF_MOVE nor the kernel's NUMA balancing moves the pages.
+ *
+ *   To allocate all memory before the guest runs (QEMU: prealloc=on), use
+ *   madvise(2) with MADV_POPULATE_WRITE, in as many threads as you like.  A
+ *   fatal signal ends it.  P2M_GET_STATS (@resident) says how far it is.
+ *
  *   mmap() fails with
  *     EINVAL     MAP_PRIVATE was asked for
  *     EOVERFLOW  the mapping would end past frame P2M_MAX_GFNS
@@ -43,7 +61,8 @@
  *     - a pager had the contents, and is gone, or
  *     - the guest is populated on demand, and its pool is empty: see
  *       P2M_POD_SET.
- *   If no page can be allocated, it is an out-of-memory event (VM_FAULT_OOM).
+ *   If no page can be allocated, it is an out-of-memory event (VM_FAULT_OOM),
+ *   also if only the nodes of the mapping are full.
  *
  *   When the hardware has found a memory error in a page, the frames that have
  *   this page are lost.  A touch of such a frame raises SIGBUS with
@@ -270,6 +289,7 @@ struct p2m_audit {
  *   fallocate(2)
  *     Without a mode: give pages to the frames that have none, and make the
  *     file longer if needed (not with FALLOC_FL_KEEP_SIZE).
+ *     No mapping is touched, so the policy of the task says from which node.
  *     With FALLOC_FL_PUNCH_HOLE: P2M_DISCARD of the whole frames, and zeros for
  *     parts of frames.  A balloon, free page reporting and virtio-mem do this.
  *     EOPNOTSUPP another mode
