@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <signal.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/klog.h>
 #include <sys/mman.h>
@@ -26,6 +25,7 @@
 #define CHUNK_SIZE	(P2M_CHUNK * P2M_PAGE_SIZE)
 /* So many frames where one would do */
 #define SOME		64
+#define VMSTAT		"/proc/vmstat"
 #define BALANCING	"/proc/sys/kernel/numa_balancing"
 #define CONSOLE_LEVEL	8	/* of syslog(2) */
 
@@ -35,24 +35,26 @@
 
 /* ---- Policies and nodes ----------------------------------------------- */
 
-/* As QEMU does it */
-static void bind_to(void *at, u64 nr, int mode, unsigned long nodes)
+static void set_policy(void *at, u64 nr, int mode, unsigned long nodes,
+		       unsigned int flags)
 {
 	long ret = syscall(SYS_mbind, at, nr * P2M_PAGE_SIZE, mode,
 			   nodes ? &nodes : NULL, nodes ? 8 * sizeof(nodes) : 0,
-			   MPOL_MF_STRICT | MPOL_MF_MOVE);
+			   flags);
 
 	TEST_ASSERT(!ret, "mbind: %s", strerror(errno));
+}
+
+/* As QEMU does it */
+static void bind_to(void *at, u64 nr, int mode, unsigned long nodes)
+{
+	set_policy(at, nr, mode, nodes, MPOL_MF_STRICT | MPOL_MF_MOVE);
 }
 
 /* What was mapped before stays where it is. */
 static void rebind_to(void *at, u64 nr, int mode, unsigned long nodes)
 {
-	long ret = syscall(SYS_mbind, at, nr * P2M_PAGE_SIZE, mode,
-			   nodes ? &nodes : NULL, nodes ? 8 * sizeof(nodes) : 0,
-			   0);
-
-	TEST_ASSERT(!ret, "mbind: %s", strerror(errno));
+	set_policy(at, nr, mode, nodes, 0);
 }
 
 static void task_wants(int mode, unsigned long nodes)
@@ -82,24 +84,6 @@ static u64 far_frames(struct p2m_mem *mem, u64 gfn, u64 nr)
 	for (i = gfn; i < gfn + nr; i++)
 		far += node_of(mem, i) == 1;
 	return far;
-}
-
-/* One of the kernel's counters: the file is too long for p2m_get(). */
-static u64 counter(const char *name)
-{
-	FILE *file = fopen("/proc/vmstat", "r");
-	char word[64];
-	u64 value;
-
-	TEST_ASSERT(file, "open vmstat");
-	while (fscanf(file, "%63s %lu", word, &value) == 2) {
-		if (!strcmp(word, name)) {
-			fclose(file);
-			return value;
-		}
-	}
-	TEST_ASSERT(false, "no %s in vmstat", name);
-	return 0;
 }
 
 static bool two_nodes(void)
@@ -330,7 +314,7 @@ static void fill_node(bool file, const char *dir)
 TEST_F_TIMEOUT(numa, a_touch_when_its_node_is_full_is_an_out_of_memory_event,
 	       120)
 {
-	u64 before = counter("oom_kill");
+	u64 before = p2m_get(VMSTAT, "oom_kill ");
 	pid_t pid;
 
 	small(&self->mem);
@@ -341,7 +325,7 @@ TEST_F_TIMEOUT(numa, a_touch_when_its_node_is_full_is_an_out_of_memory_event,
 		fill_node(variant->file, self->dir);
 	EXPECT_EQ(-SIGKILL, p2m_wait(pid));
 	klogctl(CONSOLE_LEVEL, NULL, 5);
-	EXPECT_EQ(before + 1, counter("oom_kill"));
+	EXPECT_EQ(before + 1, p2m_get(VMSTAT, "oom_kill "));
 }
 
 /* ---- Paging ----------------------------------------------------------- */
@@ -465,9 +449,9 @@ TEST_F_TIMEOUT(numa, the_kernels_balancing_leaves_the_guest_alone, 60)
 	madvise(mem->hva, CHUNK_SIZE * CHUNKS, MADV_NOHUGEPAGE);
 	p2m_vm_create(&self->vm, mem, 2, p2m_guest_worker);
 	p2m_put(BALANCING, "1");
-	hints = counter("numa_hint_faults");
+	hints = p2m_get(VMSTAT, "numa_hint_faults ");
 	p2m_vm_start(&self->vm);
-	while (counter("numa_hint_faults") < hints + 100)
+	while (p2m_get(VMSTAT, "numa_hint_faults ") < hints + 100)
 		usleep(100000);
 	p2m_vm_stop(&self->vm);
 	p2m_put(BALANCING, "0");

@@ -637,12 +637,16 @@ void p2m_put(const char *path, const char *format, ...)
 u64 p2m_get(const char *path, const char *key)
 {
 	int fd = open_file(path, O_RDONLY);
-	char text[4096], *at = text;
-	ssize_t n = read(fd, text, sizeof(text) - 1);
+	char text[1 << 15], *at = text;
+	size_t len = 0;
+	ssize_t n;
 
-	TEST_ASSERT(n > 0, "read %s", path);
+	/* A file of /proc comes in parts. */
+	while ((n = read(fd, text + len, sizeof(text) - 1 - len)) > 0)
+		len += n;
+	TEST_ASSERT(!n && len, "read %s", path);
 	close(fd);
-	text[n] = 0;
+	text[len] = 0;
 	if (key) {
 		at = strstr(text, key);
 		TEST_ASSERT(at, "no %s in %s", key, path);
