@@ -279,15 +279,10 @@ FIXTURE_TEARDOWN(pairs)
  */
 static void make_whole(struct p2m_mem *mem)
 {
-	u64 gfn;
 	int ret;
 
-	do {
-		for (gfn = 0; gfn < NR_FRAMES; gfn++)
-			__atomic_fetch_add(p2m_page(mem, gfn), 0,
-					   __ATOMIC_RELAXED);
-		ret = collapse(mem->fd, 0, NR_FRAMES);
-	} while (ret == -EBUSY);
+	p2m_mem_populate(mem, 0, NR_FRAMES);
+	ret = collapse(mem->fd, 0, NR_FRAMES);
 	TEST_ASSERT(!ret, "P2M_COLLAPSE: %s", strerror(-ret));
 }
 
